@@ -1,0 +1,163 @@
+"""Every error the gateway raises on purpose, with its code on the wire and what the caller does next.
+
+GatewayError
+├── RequestError            a request is refused before anything reaches the device
+│   ├── BadRequest          bad_request       mend the request
+│   ├── UnknownMethod       unknown_method    mend the method name
+│   ├── UnknownDevice       unknown_device    mend the path, or configure the device
+│   ├── UnknownPoint        unknown_point     mend the point name
+│   ├── ReadOnly            read_only         do not write this point
+│   ├── BadValue            bad_value         send a value of the point's type
+│   ├── OutOfRange          out_of_range      send a value within the point's limits
+│   ├── LeaseRequired       lease_required    acquire a lease first
+│   ├── Busy                busy              try again later
+│   └── Unavailable         unavailable       the gateway stops, or another process has taken its id
+├── DeadlinePassed          timeout           nothing was sent; ask again
+├── OutcomeUnknown          outcome_unknown   the write left and was not answered; read the point back
+├── Misconfigured           misconfigured     see the device's status topic
+├── Offline                 device_offline    wait; the gateway keeps trying
+└── DeviceError             raised by an interface; its class says what the device thread does next
+    ├── Unreachable         device_offline    close, back off, open again
+    ├── Transient           timeout           these points, this time; go on with the poll
+    ├── Rejected            device_rejected   the device said no; never repeat a write
+    └── ConfigFault         misconfigured     the configuration can not work; say where and how to mend it
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of all: ``code`` is the word on the wire, ``message`` is for people, ``data`` for programs."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **data: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class RequestError(GatewayError):
+    """A request is refused before anything is sent to a device."""
+
+    code = "bad_request"
+
+
+class BadRequest(RequestError):
+    """The request can not be understood: mend it."""
+
+
+class UnknownMethod(RequestError):
+    """There is no such method."""
+
+    code = "unknown_method"
+
+
+class UnknownDevice(RequestError):
+    """No device of this gateway has that path."""
+
+    code = "unknown_device"
+
+
+class UnknownPoint(RequestError):
+    """The device has no such point."""
+
+    code = "unknown_point"
+
+
+class ReadOnly(RequestError):
+    """The point is not writable."""
+
+    code = "read_only"
+
+
+class BadValue(RequestError):
+    """The value is not of the point's type."""
+
+    code = "bad_value"
+
+
+class OutOfRange(RequestError):
+    """The value lies outside the point's limits."""
+
+    code = "out_of_range"
+
+
+class LeaseRequired(RequestError):
+    """The device may be written only under a lease."""
+
+    code = "lease_required"
+
+
+class Busy(RequestError):
+    """A queue is full, or the device can not take the request now: try again later."""
+
+    code = "busy"
+
+
+class Unavailable(RequestError):
+    """The gateway is stopping, displaced, or can not keep its journal."""
+
+    code = "unavailable"
+
+
+class DeadlinePassed(GatewayError):
+    """The deadline came before the frame left: nothing was sent."""
+
+    code = "timeout"
+
+
+class OutcomeUnknown(GatewayError):
+    """The write left for the device and no answer came: it may have been carried out or not."""
+
+    code = "outcome_unknown"
+
+
+class Misconfigured(GatewayError):
+    """The device has no working configuration: its status topic says why."""
+
+    code = "misconfigured"
+
+
+class Offline(GatewayError):
+    """The device does not answer at present; the gateway keeps trying."""
+
+    code = "device_offline"
+
+
+class DeviceError(GatewayError):
+    """Raised by an interface; the class says what the device thread does next."""
+
+
+class Unreachable(DeviceError):
+    """There is no connection: the device thread closes, backs off and opens again."""
+
+    code = "device_offline"
+
+
+class Transient(DeviceError):
+    """No usable answer this time: the points of this request fail in this poll, the poll goes on."""
+
+    code = "timeout"
+
+
+class Rejected(DeviceError):
+    """The device answered with a refusal: a write is never repeated."""
+
+    code = "device_rejected"
+
+
+class ConfigFault(DeviceError):
+    """The configuration can not work.
+
+    ``where`` is the column or key at fault, ``suggestion`` what to write instead.
+    """
+
+    code = "misconfigured"
+
+    def __init__(self, message: str, where: str = "", suggestion: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        self.suggestion = suggestion

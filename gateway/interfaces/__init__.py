@@ -1,0 +1,31 @@
+"""The drivers: one module for each ``driver_type``, loaded on use."""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+from importlib import import_module
+
+from gateway.errors import ConfigFault
+from gateway.interfaces.base import Interface
+
+ALIASES = {"fakedriver": "fake", "modbus_tk": "modbus"}
+"""VOLTTRON's other names."""
+
+
+def driver_types() -> list[str]:
+    """The names that ``driver_type`` may have, aliases left out."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.name.startswith("_"))
+
+
+def load(driver_type: str) -> type[Interface]:
+    """The interface class of a driver type; ConfigFault if there is none. Only our own modules are ever loaded."""
+    name = ALIASES.get(driver_type, driver_type)
+    known = driver_types()
+    if name not in known:
+        near = difflib.get_close_matches(driver_type, [*known, *ALIASES], n=1)
+        raise ConfigFault(
+            f'there is no driver "{driver_type}"; known are {", ".join(known)}', "driver_type", near[0] if near else ""
+        )
+    interface: type[Interface] = import_module(f"{__name__}.{name}").Interface
+    return interface

@@ -1,0 +1,123 @@
+"""Frozen values that cross threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Scalar = bool | int | float | str
+"""A point's value, as it stands in JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """One point of a device, made by ``Interface.register`` from a validated row; drivers add its address.
+
+    ``type`` is what clients see, ``raw_type`` what the driver reads and writes; both are ``boolean``,
+    ``integer``, ``float`` or ``string``. Limits,
+    default and deadband are in engineering units.
+    """
+
+    name: str
+    type: str
+    raw_type: str
+    units: str = ""
+    writable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    default: Scalar | None = None
+    enum: Mapping[int, str] | None = None
+    description: str = ""
+    deadband: float = 0
+    scale: float = 1
+    offset: float = 0
+
+    @property
+    def converts(self) -> bool:
+        """Whether a raw value needs a second look before a client may see it."""
+        return self.raw_type == "float" or self.enum is not None or self.scale != 1 or self.offset != 0
+
+
+@dataclass(frozen=True, slots=True)
+class PointError:
+    """Why a point has no value: a code of the error table and a sentence for people.
+
+    ``unsupported`` says that the device does not have this point: it is left out of the next polls.
+    """
+
+    code: str
+    message: str
+    unsupported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one poll or notice brought; ``wall`` is the time of the device's last answer, in seconds since 1970."""
+
+    path: str
+    wall: float
+    values: Mapping[str, Scalar]
+    errors: Mapping[str, PointError]
+
+
+class DeviceState(StrEnum):
+    """The states of a device, as in its status topic."""
+
+    STARTING = "starting"
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    OFFLINE = "offline"
+    MISCONFIGURED = "misconfigured"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a document: where it stands, what it is, how to mend it."""
+
+    where: str
+    message: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """How a device does at present; ``since``, ``last_reading`` and ``next_try`` are wall clock seconds."""
+
+    state: DeviceState
+    since: float
+    reason: PointError | None = None
+    last_reading: float | None = None
+    next_try: float | None = None
+    points_ok: int = 0
+    points_failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """The newest good value of a point, and the error if the newest try failed."""
+
+    value: Scalar | None = None
+    wall: float | None = None
+    error: PointError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it came over MQTT, not yet understood.
+
+    ``received`` and ``deadline`` are boot clock seconds; ``suspect`` says that the request may have waited unseen, so
+    that nothing may be written for it; ``payload`` is as sent.
+    """
+
+    requester: str
+    method: str
+    target: tuple[str, ...]
+    payload: bytes
+    qos: int
+    received: float
+    deadline: float
+    reply_to: str
+    correlation: bytes | None = None
+    suspect: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict)

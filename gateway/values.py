@@ -1,0 +1,131 @@
+"""Values between a client (engineering units, JSON) and a driver (raw); pure.
+
+A point's value is ``raw * Scale + Offset``, or the text that ``Enum`` gives a raw integer. Everything that does not fit is
+refused, never bent: a value in a reading that can not be told becomes an error of that point.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from gateway.errors import BadValue, OutOfRange
+from gateway.model import Register, Scalar
+
+
+def coerce(point: Register, value: Any) -> Scalar:
+    """The value as the point's type, within its limits.
+
+    A boolean takes true, false, 1 and 0; an integer point takes 5.0, not 5.5; an enum point takes a text of its map, or
+    that text's number. Raises BadValue or OutOfRange.
+    """
+    if point.enum is not None:
+        return _enum_text(point, value)
+    taken = _COERCE[point.type](value)
+    if taken is None:
+        raise BadValue(f'"{point.name}" takes {_WANTS[point.type]}, not {shown(value)}')
+    if isinstance(taken, (int, float)) and not isinstance(taken, bool):
+        _check_limits(point, taken)
+    return taken
+
+
+def from_raw(point: Register, raw: Scalar) -> Scalar:
+    """The engineering value of what the device holds; BadValue if it has none (not a number, not in the enum)."""
+    if point.enum is not None:
+        text = point.enum.get(int(raw)) if isinstance(raw, (int, float)) else None
+        if text is None:
+            raise BadValue(f"the device holds {shown(raw)}, which is not in the Enum of this point")
+        return text
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise BadValue(f"the device holds {raw}, which is not a number that JSON can carry")
+    if isinstance(raw, (bool, str)) or (point.scale == 1 and point.offset == 0):
+        return raw
+    value = raw * point.scale + point.offset
+    if isinstance(value, int):
+        return value
+    if not math.isfinite(value):
+        raise BadValue(f"the device holds {raw}, which Scale and Offset bring out of range")
+    return round(value, decimals(point.scale, point.offset)) if isinstance(raw, int) else value
+
+
+def to_raw(point: Register, value: Scalar) -> Scalar:
+    """What to hand to the driver for a value that ``coerce`` gave; an integer register takes the nearest step."""
+    if point.enum is not None:
+        return next(raw for raw, text in point.enum.items() if text == value)
+    if isinstance(value, (bool, str)):
+        return value
+    if point.scale != 1 or point.offset != 0:
+        value = float((Decimal(str(value)) - Decimal(str(point.offset))) / Decimal(str(point.scale)))
+    return round(value) if point.raw_type == "integer" else float(value)
+
+
+def is_whole(number: float) -> bool:
+    """Whether a finite number has no fraction."""
+    return number == int(number)
+
+
+def decimals(*factors: float) -> int:
+    """How many decimals the sum of multiples of these numbers can have: 0.1 and 5 give 1."""
+    return max(max(0, -int(Decimal(str(factor)).normalize().as_tuple().exponent)) for factor in factors)
+
+
+def shown(value: object) -> str:
+    """A value for an error message: short, and told apart from its neighbours."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _enum_text(point: Register, value: Any) -> str:
+    assert point.enum is not None
+    if isinstance(value, str) and value in point.enum.values():
+        return value
+    if isinstance(value, str):
+        value = _integer_text(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value in point.enum:
+        return point.enum[int(value)]
+    raise BadValue(f'"{point.name}" takes one of {", ".join(point.enum.values())}', enum=list(point.enum.values()))
+
+
+def _integer_text(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _check_limits(point: Register, value: float) -> None:
+    limits = {"min": point.minimum, "max": point.maximum}
+    if (point.minimum is not None and value < point.minimum) or (point.maximum is not None and value > point.maximum):
+        known = ", ".join(f"{name} {limit}" for name, limit in limits.items() if limit is not None)
+        raise OutOfRange(f'{shown(value)} is outside the limits of "{point.name}" ({known})', **limits)
+
+
+def _boolean(value: Any) -> bool | None:
+    return bool(value) if isinstance(value, (bool, int, float)) and value in (0, 1) else None
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if math.isfinite(value) and value == int(value) else None
+
+
+def _float(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_COERCE = {"boolean": _boolean, "integer": _integer, "float": _float, "string": _string}
+_WANTS = {"boolean": "true or false", "integer": "a whole number", "float": "a number", "string": "text"}
