@@ -16,6 +16,7 @@ GatewayError
 ├── OutcomeUnknown          outcome_unknown   the write left and was not answered; read the point back
 ├── Misconfigured           misconfigured     see the device's status topic
 ├── Offline                 device_offline    wait; the gateway keeps trying
+├── PointFailed             (the point's)     see the message
 └── DeviceError             raised by an interface; its class says what the device thread does next
     ├── Unreachable         device_offline    close, back off, open again
     ├── Transient           timeout           these points, this time; go on with the poll
@@ -25,13 +26,11 @@ GatewayError
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class GatewayError(Exception):
     """Base of all: ``code`` is the word on the wire, ``message`` is for people, ``data`` for programs."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, message: str, **data: object) -> None:
         super().__init__(message)
@@ -125,6 +124,14 @@ class Offline(GatewayError):
     """The device does not answer at present; the gateway keeps trying."""
 
     code = "device_offline"
+
+
+class PointFailed(GatewayError):
+    """One point could not be read; the code is that of the point."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DeviceError(GatewayError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 Scalar = bool | int | float | str
@@ -103,21 +103,57 @@ class LastValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it came over MQTT, not yet understood.
+class Message:
+    """A message as it came from the broker.
 
-    ``received`` and ``deadline`` are boot clock seconds; ``suspect`` says that the request may have waited unseen, so
-    that nothing may be written for it; ``payload`` is as sent.
+    ``received`` is boot clock seconds, ``expiry`` the seconds it had left then. ``suspect`` says that it may have waited
+    unseen, so that its true age is not known.
     """
 
-    requester: str
-    method: str
-    target: tuple[str, ...]
+    topic: str
     payload: bytes
-    qos: int
-    received: float
-    deadline: float
-    reply_to: str
+    retain: bool = False
+    qos: int = 0
+    received: float = 0.0
+    response_topic: str | None = None
     correlation: bytes | None = None
+    expiry: int | None = None
+    user: tuple[tuple[str, str], ...] = ()
     suspect: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish.
+
+    ``until`` (boot clock) is how long it is worth sending when the connection breaks first; 0 is not at all. ``replay`` is
+    the payload that goes to ``replay_topic`` instead when the reading could not be sent in time.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    expiry: int | None = None
+    correlation: bytes | None = None
+    content_type: str | None = None
+    user: tuple[tuple[str, str], ...] = ()
+    until: float = 0.0
+    replay_topic: str | None = None
+    replay: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The link is up: nothing is subscribed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The link is down, or could not be brought up; the reason is for people."""
+
+    reason: str
+
+
+Event = Message | Connected | Disconnected
+"""What a link tells."""

@@ -94,11 +94,13 @@ class Topics:
         return [self._at("devices", entry, "status") for top in scope for entry in _depths(top)]
 
     def request_filters(self, scope: Iterable[str]) -> list[str]:
-        """Filters on the requests that concern us; no topic matches two of them."""
+        """Filters on the requests that concern us; no topic matches two of them, unless entries of the scope overlap."""
         entries = list(scope)
         if "#" in entries:
             return [self._at("rpc", "+", "+", "#")]
         below = [self._at("rpc", "+", "+", entry) for entry in entries]
+        if any(matches(entry, self.gateway_id) for entry in entries):  # such as +/#
+            return [self._at("rpc", "+", "+"), *below]
         return [self._at("rpc", "+", "+"), self._at("rpc", "+", "+", self.gateway_id), *below]
 
     def request(self, topic: str) -> tuple[str, str, tuple[str, ...]] | None:

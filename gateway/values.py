@@ -43,6 +43,8 @@ def from_raw(point: Register, raw: Scalar) -> Scalar:
         return raw
     value = raw * point.scale + point.offset
     if isinstance(value, int):
+        if not _fits(value):
+            raise BadValue(f"the device holds {raw}, which Scale and Offset bring beyond 64 bits")
         return value
     if not math.isfinite(value):
         raise BadValue(f"the device holds {raw}, which Scale and Offset bring out of range")
@@ -50,14 +52,19 @@ def from_raw(point: Register, raw: Scalar) -> Scalar:
 
 
 def to_raw(point: Register, value: Scalar) -> Scalar:
-    """What to hand to the driver for a value that ``coerce`` gave; an integer register takes the nearest step."""
+    """What to hand to the driver for a value that ``coerce`` gave; an integer register takes the nearest step.
+
+    Raises OutOfRange when Scale and Offset bring it beyond what a register can hold.
+    """
     if point.enum is not None:
         return next(raw for raw, text in point.enum.items() if text == value)
     if isinstance(value, (bool, str)):
         return value
-    if point.scale != 1 or point.offset != 0:
-        value = float((Decimal(str(value)) - Decimal(str(point.offset))) / Decimal(str(point.scale)))
-    return round(value) if point.raw_type == "integer" else float(value)
+    exact = (Decimal(str(value)) - Decimal(str(point.offset))) / Decimal(str(point.scale))
+    raw = round(exact) if point.raw_type == "integer" else float(exact)
+    if not (_fits(raw) if isinstance(raw, int) else math.isfinite(raw)):
+        raise OutOfRange(f'{shown(value)} is more than "{point.name}" can hold with its Scale and Offset')
+    return raw
 
 
 def is_whole(number: float) -> bool:
@@ -110,7 +117,14 @@ def _boolean(value: Any) -> bool | None:
 def _integer(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if math.isfinite(value) and value == int(value) else None
+    if isinstance(value, float) and not (math.isfinite(value) and is_whole(value)):
+        return None
+    return int(value) if _fits(value) else None
+
+
+def _fits(value: float) -> bool:
+    """Whether a whole number is one that JSON readers and our own writer can carry: 64 bits, signed or not."""
+    return -(2**63) <= value < 2**64
 
 
 def _float(value: Any) -> float | None:
@@ -128,4 +142,4 @@ def _string(value: Any) -> str | None:
 
 
 _COERCE = {"boolean": _boolean, "integer": _integer, "float": _float, "string": _string}
-_WANTS = {"boolean": "true or false", "integer": "a whole number", "float": "a number", "string": "text"}
+_WANTS = {"boolean": "true or false", "integer": "a whole number of at most 64 bits", "float": "a number", "string": "text"}

@@ -70,10 +70,13 @@ class DriverConfig(BaseModel):
 class RegistryRow(BaseModel):
     """The columns that every registry may have; a driver adds its own.
 
-    Field aliases are the column titles; the header's case does not matter. An empty cell counts as absent.
+    Field aliases are the column titles; the header's case does not matter. An empty cell counts as absent, and every other
+    one comes as text, in JSON too; only objects and lists stay what they are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    skip_if_blank: ClassVar[tuple[str, ...]] = ("Volttron Point Name",)
+    """The columns without which a row is a placeholder, left out with a warning."""
 
     point_name: str = Field(alias="Volttron Point Name", min_length=1)
     reference_name: str = Field("", alias="Reference Point Name")
@@ -138,9 +141,13 @@ class Interface:
     def check(self) -> None:
         """Whatever can be said against the ``driver_config`` without a network, as ConfigFault."""
 
-    def target(self, register: Register) -> tuple[object, ...] | None:
-        """What the register is on the wire: equal for two devices means that both would write the same thing."""
+    def link(self) -> tuple[object, ...] | None:
+        """What the device is reached by, such as protocol, host, port and unit id: equal for two configs of one device."""
         return None
+
+    def target(self, register: Register) -> object:
+        """What the register is behind its link: equal for two registers that write the same thing."""
+        return register.name
 
     def open(self) -> None:
         """Connect; does nothing if connected. Raises Unreachable."""

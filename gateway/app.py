@@ -1,0 +1,186 @@
+"""The composition root: builds the parts, starts them in order, stops them in reverse within one deadline."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import threading
+from typing import Any
+
+import structlog
+
+from gateway.board import Board, will_payload
+from gateway.broker import Link
+from gateway.catalog import Catalog
+from gateway.claims import Claims
+from gateway.clock import Clock, SystemClock
+from gateway.coordinator import Coordinator
+from gateway.fleet import Fleet
+from gateway.interfaces.base import Environment
+from gateway.manager import Manager
+from gateway.methods import Methods
+from gateway.model import Connected, Event, Message, Outgoing
+from gateway.payloads import dump
+from gateway.publisher import Publisher
+from gateway.queues import ControlQueue, DataQueue
+from gateway.rpc import Rpc
+from gateway.settings import Settings
+from gateway.stats import Stats
+from gateway.store.state import StateDb
+from gateway.topics import Topics, matches
+
+log = structlog.get_logger()
+
+STOP_WITHIN = 9.0
+"""Seconds for a whole stop."""
+STACK = 512 * 1024
+"""Bytes of stack for each thread: address space, not memory, but a thousand threads of 8 MiB add up."""
+
+
+class Gateway:
+    """Everything that runs for one set of settings."""
+
+    def __init__(self, settings: Settings, clock: Clock, instance: str) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.stopping = threading.Event()
+        self.topics = topics = Topics(settings.gateway_id, settings.topic_prefix)
+        self.control_queue = ControlQueue(clock)
+        self.data_queue = DataQueue()
+        self.board = Board(topics, clock, self.control_queue.put, instance, settings.scope)
+        self.publisher = Publisher(topics, self.data_queue, self.board)
+        env = Environment(clock, settings.allow)
+        self.fleet = Fleet(env, self.publisher, lambda path: self.coordinator.hear("ended", path))
+        methods = Methods(
+            settings.gateway_id, clock, self.fleet, self.board, self._in_scope, settings.actuator.lease_required
+        )
+        self.rpc = Rpc(topics, clock, self.control_queue.put, methods.table(), settings.reply_topics == "any")
+        will = Outgoing(topics.gateway_status(), will_payload(), retain=True)
+        gateway_id, sentinel = settings.gateway_id, topics.sentinel()
+        self.control = Link(
+            settings.broker,
+            gateway_id,
+            self.control_queue,
+            self._heard,
+            clock,
+            sentinel,
+            will,
+            lambda: self.coordinator.let_in(),
+        )
+        self.data = Link(settings.broker, f"{gateway_id}.data", self.data_queue, self._heard_data, clock, sentinel)
+        self.state = StateDb(settings.state_dir / "state.db")
+        self.stats = Stats(clock, self.board, self.fleet, self.publisher, self.rpc, self.control_queue, self.data_queue)
+        catalog, claims = Catalog(env, settings.credentials_dir), Claims(gateway_id, settings.adopt)
+        self.manager = Manager(
+            topics,
+            clock,
+            catalog,
+            claims,
+            self.fleet,
+            self.board,
+            self.control_queue,
+            self.data_queue,
+            self.state,
+            self.stopping,
+        )
+        self.coordinator = Coordinator(
+            topics,
+            clock,
+            settings.scope,
+            (self.board.started, instance),
+            self.control,
+            self.data,
+            self.control_queue.put,
+            self.data_queue.put_first,
+            self.data_queue.open,
+            self.manager,
+            catalog,
+            claims,
+            self.board,
+            self.rpc.hold,
+            self.rpc.serve,
+            self._tell_stats,
+            self._leave,
+            self.stopping,
+        )
+        self.control_queue.wake = self.control.wake
+        self.data_queue.wake = self.data.wake
+
+    def start(self) -> None:
+        """Start everything; returns at once."""
+        log.info("the gateway starts", id=self.settings.gateway_id, broker=str(self.settings.broker.url))
+        self.rpc.start()
+        self.control.start()
+        self.data.start()
+        self.coordinator.start()
+
+    def stop(self) -> list[str]:
+        """Stop everything in reverse order; the names of threads that did not end in time."""
+        deadline = self.clock.now() + STOP_WITHIN
+        self.stopping.set()
+        self.coordinator.wake()
+        self.rpc.refuse_all()
+        left = self.fleet.stop_all(deadline - 3.0)
+        ended = [(self.coordinator.name, self.coordinator.join(self._until(deadline - 3.0)))]
+        self.board.stopped()
+        ended.append((self.rpc.name, self.rpc.stop(self._until(deadline - 2.5))))
+        ended.append((self.data.name, self.data.stop(self._until(deadline - 1.0))))
+        ended.append((self.control.name, self.control.stop(self._until(deadline))))
+        left += [name for name, over in ended if not over]
+        for name in left:
+            log.error("a thread did not end in time", thread=name)
+        return left
+
+    def _until(self, deadline: float) -> float:
+        return max(0.1, deadline - self.clock.now())
+
+    def _in_scope(self, path: str) -> bool:
+        return any(matches(entry, path) for entry in self.settings.scope)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Message) and self.topics.request(event.topic) is not None:
+            self.rpc.offer(event)
+        else:
+            self.coordinator.hear("control", event)
+
+    def _heard_data(self, event: Event) -> None:
+        if isinstance(event, Connected):
+            self.data_queue.connected()
+        self.coordinator.hear("data", event)
+
+    def _tell_stats(self) -> None:
+        if self.control.connected:
+            self.control_queue.put(Outgoing(self.topics.gateway_stats(), dump(self.stats.payload()), retain=True))
+
+    def _leave(self) -> None:
+        """Displaced: the devices and the broker are another process's now."""
+        self.fleet.stop_all(self.clock.now() + 5.0)
+        self.data.stop(2.0)
+        self.control.stop(2.0)
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    threading.stack_size(STACK)
+    _raise_file_limit()
+    gateway = Gateway(settings, SystemClock(), os.urandom(8).hex())
+    stop = threading.Event()
+
+    def asked(_number: int, _frame: Any) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGINT, asked)
+    gc.freeze()
+    gateway.start()
+    stop.wait()
+    log.info("the gateway stops")
+    return 1 if gateway.stop() else 0
+
+
+def _raise_file_limit() -> None:
+    """A connection for each device: the soft limit of 1,024 files would not do."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,249 @@
+"""The retained topics that tell how devices and the gateway do: composed here, published when something in them changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import CONTRACT, __version__
+from gateway.clock import Clock, rfc3339
+from gateway.model import DeviceState, DeviceStatus, Fault, Outgoing, PointError, Register
+from gateway.payloads import dump
+from gateway.readings import error_payload
+from gateway.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReport:
+    """The verdict on a device's newest configuration, as its status tells it."""
+
+    verdict: str
+    source: str
+    hash: str
+    driver: str | None = None
+    orphan: bool = False
+    links: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[Fault, ...] = ()
+    error_count: int = 0
+    warnings: tuple[Fault, ...] = ()
+
+
+@dataclass(slots=True)
+class _Card:
+    """What is known of one device."""
+
+    config: ConfigReport | None
+    status: DeviceStatus
+    meta: bytes = b""
+    adopted_from: str | None = None
+    told: dict[str, bytes] = field(default_factory=dict)
+
+
+class Board:
+    """Called from any thread; ``put`` queues a message on the control link. Nothing goes out before ``open``."""
+
+    def __init__(
+        self, topics: Topics, clock: Clock, put: Callable[[Outgoing], None], instance: str, scope: tuple[str, ...]
+    ) -> None:
+        self._topics = topics
+        self._clock = clock
+        self._put = put
+        self._instance = instance
+        self._scope = scope
+        self.started = rfc3339(clock.wall())
+        self._lock = threading.RLock()
+        self._cards: dict[str, _Card] = {}
+        self._problems: dict[str, str] = {}
+        self._owned_by_other: list[str] = []
+        self._open = False
+        self._displaced = False
+        self._told_gateway = b""
+
+    # ---- the link
+
+    def open(self) -> None:
+        """The link is up and all is read back: publish everything, and from now on every change."""
+        with self._lock:
+            self._open = True
+            for path in self._cards:
+                self._cards[path].told.clear()
+                self._tell(path)
+            self.tell_gateway(again=True)
+
+    def close(self) -> None:
+        """The link is down: nothing goes out until ``open``."""
+        with self._lock:
+            self._open = False
+
+    # ---- devices
+
+    def expect(self, path: str) -> None:
+        """A device is about to be ours: keep what it says until there is a verdict to tell with it."""
+        with self._lock:
+            self._cards.setdefault(path, _Card(None, DeviceStatus(DeviceState.STARTING, self._clock.wall())))
+
+    def config(
+        self, path: str, report: ConfigReport, meta: bytes, adopted_from: str | None, misconfigured: PointError | None
+    ) -> None:
+        """There is a new verdict on the configuration of an expected device; ``misconfigured``: nothing can run on it."""
+        with self._lock:
+            card = self._cards[path]
+            card.config, card.meta, card.adopted_from = report, meta, adopted_from
+            if misconfigured is not None and card.status.reason != misconfigured:
+                card.status = DeviceStatus(DeviceState.MISCONFIGURED, self._clock.wall(), misconfigured)
+            self._tell(path)
+
+    def status(self, path: str, status: DeviceStatus) -> None:
+        """The device's state has changed; ignored once the device is forgotten."""
+        with self._lock:
+            if path in self._cards:
+                self._cards[path].status = status
+                self._tell(path)
+
+    def forget(self, path: str) -> None:
+        """The device is not ours any more: say nothing of it from now on."""
+        with self._lock:
+            self._cards.pop(path, None)
+
+    def retell(self, path: str) -> None:
+        """Publish a device's topics again, although nothing has changed."""
+        with self._lock:
+            if path in self._cards:
+                self._cards[path].told.clear()
+                self._tell(path)
+
+    def states(self) -> dict[str, DeviceState]:
+        """The state of every device of ours."""
+        with self._lock:
+            return {path: card.status.state for path, card in sorted(self._cards.items())}
+
+    def _tell(self, path: str) -> None:
+        card = self._cards[path]
+        if not self._open or card.config is None:
+            return
+        status = self._topics.status(path)
+        user = (("adopt", card.adopted_from),) if card.adopted_from else ()
+        for topic, payload in (
+            (status, dump(self._device_payload(card.config, card.status))),
+            (self._topics.meta(path), card.meta),
+        ):
+            if payload and card.told.get(topic) != payload:
+                card.told[topic] = payload
+                self._put(Outgoing(topic, payload, retain=True, user=user if topic == status else ()))
+
+    def _device_payload(self, config: ConfigReport, status: DeviceStatus) -> dict[str, Any]:
+        return {
+            "gateway": self._topics.gateway_id,
+            "state": status.state.value,
+            "since": rfc3339(status.since),
+            "reason": error_payload(status.reason) if status.reason else None,
+            "driver": config.driver,
+            "last_reading": rfc3339(status.last_reading) if status.last_reading is not None else None,
+            "next_try": rfc3339(status.next_try) if status.next_try is not None else None,
+            "points": {"ok": status.points_ok, "failed": status.points_failed},
+            "reverts_pending": 0,
+            "config": {
+                "verdict": config.verdict,
+                "source": config.source,
+                "orphan": config.orphan,
+                "hash": config.hash,
+                "links": config.links,
+                "errors": [_fault(fault) for fault in config.errors],
+                "total_errors": max(config.error_count, len(config.errors)),
+                "warnings": [_fault(fault) for fault in config.warnings],
+            },
+        }
+
+    # ---- the gateway
+
+    def problem(self, code: str, message: str | None) -> None:
+        """Something the operator should know, or with None: it is cured."""
+        with self._lock:
+            if message is None:
+                self._problems.pop(code, None)
+            else:
+                self._problems[code] = message
+            self.tell_gateway()
+
+    def owned_by_other(self, paths: list[str]) -> None:
+        """These devices in our scope belong to other gateways."""
+        with self._lock:
+            self._owned_by_other = paths
+            self.tell_gateway()
+
+    def displaced(self) -> None:
+        """Another process has our id: nothing goes out any more."""
+        with self._lock:
+            self._displaced, self._open = True, False
+
+    @property
+    def health(self) -> str:
+        """``ok``, ``degraded`` or ``displaced``."""
+        return "displaced" if self._displaced else "degraded" if self._problems else "ok"
+
+    def tell_gateway(self, again: bool = False, early: bool = False) -> None:
+        """Publish the gateway's status if it has changed, or ``again``; ``early``: before the devices' are."""
+        with self._lock:
+            payload = dump(self._gateway_payload("online"))
+            if (self._open or early) and (again or early or payload != self._told_gateway):
+                self._told_gateway = payload
+                self._put(Outgoing(self._topics.gateway_status(), payload, retain=True))
+
+    def _gateway_payload(self, state: str) -> dict[str, Any]:
+        return {
+            "state": state,
+            "contract": CONTRACT,
+            "instance": self._instance,
+            "started": self.started,
+            "version": __version__,
+            "scope": self._scope,
+            "health": self.health,
+            "problems": [{"code": code, "message": text} for code, text in sorted(self._problems.items())],
+            "owned_by_other": self._owned_by_other,
+        }
+
+    def stopped(self) -> None:
+        """A clean stop: every device is offline from now on, and then the gateway."""
+        with self._lock:
+            now = self._clock.wall()
+            reason = PointError("unavailable", "the gateway was stopped")
+            for path, card in self._cards.items():
+                if card.status.state is DeviceState.MISCONFIGURED:
+                    continue
+                failed = card.status.points_ok + card.status.points_failed
+                card.status = DeviceStatus(DeviceState.OFFLINE, now, reason, card.status.last_reading, None, 0, failed)
+                self._tell(path)
+            if self._open:
+                self._put(Outgoing(self._topics.gateway_status(), dump(self._gateway_payload("offline")), retain=True))
+            self._open = False
+
+
+def meta_payload(gateway_id: str, driver: str, interval: float, registers: tuple[Register, ...]) -> bytes:
+    """The ``meta`` topic: what a UI needs to know of a device's points."""
+    points = {register.name: point_meta(register) for register in registers}
+    return dump({"gateway": gateway_id, "driver": driver, "interval": interval, "points": points})
+
+
+def point_meta(register: Register) -> dict[str, Any]:
+    """One point in ``meta`` and in the answer of ``list_points``."""
+    return {
+        "units": register.units,
+        "type": register.type,
+        "writable": register.writable,
+        "min": register.minimum,
+        "max": register.maximum,
+        "enum": register.enum,
+        "default": register.default,
+        "description": register.description,
+    }
+
+
+def will_payload() -> bytes:
+    """What the broker says of us when we are gone without a word."""
+    return dump({"state": "offline", "contract": CONTRACT})
+
+
+def _fault(fault: Fault) -> dict[str, str]:
+    return {"where": fault.where, "message": fault.message, "suggestion": fault.suggestion}

@@ -1,0 +1,128 @@
+"""What the retained configurations want: documents, device configs and the verdicts on them; no threads, no network."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.interfaces.base import Environment
+from gateway.store.compile import Verdict, compile_device
+
+COALESCE = 0.5
+"""Seconds between two judgements of one device: of faster updates the newest counts."""
+
+_LINK = re.compile(rb'config://([^"\\\s]+)')
+
+
+@dataclass(slots=True)
+class Entry:
+    """One device config: its newest document, where that came from, and what became of it.
+
+    ``ours`` is None until it is known whose the device is. ``orphan`` says that the broker does not have the document.
+    ``stale`` says that ``verdict`` is not that of the document and its links as they are now.
+    """
+
+    path: str
+    payload: bytes
+    source: str
+    orphan: bool = False
+    ours: bool | None = None
+    adopted_from: str | None = None
+    verdict: Verdict | None = None
+    stale: bool = True
+    judged_at: float = -COALESCE
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+    """Linked documents kept on disk with the config, for those that the broker does not have."""
+
+
+class Catalog:
+    """The entries, and the documents that they link to; used by the manager's thread alone."""
+
+    def __init__(self, env: Environment, credentials_dir: Path | None) -> None:
+        self._env = env
+        self._credentials_dir = credentials_dir
+        self.entries: dict[str, Entry] = {}
+        self.documents: dict[str, bytes] = {}
+        self.variants: set[str] = set()
+        """Paths of other documents on the broker, to tell a link that differs only in case."""
+        self.due: dict[str, float] = {}
+        """Devices to be judged, and when (boot clock)."""
+        self._referrers: dict[str, set[str]] = defaultdict(set)
+        self._links: dict[str, set[str]] = {}
+
+    def config(self, path: str, payload: bytes, source: str, now: float) -> None:
+        """A device config has come; the same one again changes nothing."""
+        entry = self.entries.get(path)
+        if entry is None:
+            entry = self.entries[path] = Entry(path, payload, source)
+        elif entry.payload == payload and entry.source == source and not entry.orphan:
+            return
+        else:
+            entry.stale = entry.stale or entry.payload != payload
+            entry.payload, entry.source, entry.orphan = payload, source, False
+            entry.stale, entry.documents = entry.stale or bool(entry.documents), {}
+        self.mark(entry, now)
+
+    def remove(self, path: str) -> Entry | None:
+        """A device config is gone."""
+        self.due.pop(path, None)
+        self._refer(path, set())
+        return self.entries.pop(path, None)
+
+    def mark(self, entry: Entry, now: float) -> None:
+        """Judge a device again, soon: fast updates of one device are taken together."""
+        self.due[entry.path] = max(now, entry.judged_at + COALESCE)
+
+    def document(self, link: str, payload: bytes, now: float) -> list[str]:
+        """A linked document has come, or with no payload: is gone. The devices that link to it, if it has changed."""
+        if self.documents.get(link, b"") == payload:
+            return []
+        if payload:
+            self.documents[link] = payload
+        else:
+            self.documents.pop(link, None)
+        referrers = sorted(self._referrers[link])
+        for path in referrers:
+            self.entries[path].stale = True
+            self.mark(self.entries[path], now)
+        return referrers
+
+    def links(self, paths: Iterable[str]) -> set[str]:
+        """What the documents of these devices may link to, also by way of other documents."""
+        found: set[str] = set()
+        waiting = [self.entries[path].payload for path in paths if path in self.entries]
+        while waiting:
+            for raw in _LINK.findall(waiting.pop()):
+                link = raw.decode("utf-8", "replace").strip("/")
+                if link not in found:
+                    found.add(link)
+                    waiting.append(self.documents.get(link, b""))
+        return found
+
+    def linked(self) -> set[str]:
+        """The documents that some device links to."""
+        return {link for link, paths in self._referrers.items() if paths}
+
+    def judge(self, entry: Entry, now: float) -> Verdict:
+        """The verdict on a device's document and its links as they are now."""
+        self.due.pop(entry.path, None)
+        if entry.verdict is None or entry.stale:
+            entry.verdict = self.compile(entry.path, entry.payload, {**entry.documents, **self.documents})
+            entry.stale, entry.judged_at = False, now
+            self._refer(entry.path, {*entry.verdict.links, *entry.verdict.missing})
+        return entry.verdict
+
+    def compile(self, path: str, payload: bytes, documents: Mapping[str, bytes]) -> Verdict:
+        """The verdict on a document with these links."""
+        return compile_device(path, payload, documents, self._env, self._credentials_dir, self.variants)
+
+    def _refer(self, path: str, links: set[str]) -> None:
+        for link in self._links.pop(path, set()) - links:
+            self._referrers[link].discard(path)
+        if links:
+            self._links[path] = links
+        for link in links:
+            self._referrers[link].add(path)

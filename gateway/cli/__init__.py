@@ -1,0 +1,57 @@
+"""The ``gateway`` command. What a command needs is imported when it is called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import __version__
+
+main = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"gateway {__version__}")
+        raise typer.Exit
+
+
+@main.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Field devices on MQTT, with the broker as the only bus."""
+
+
+@main.command()
+def run(
+    settings: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings file (YAML).")] = None,
+    broker: Annotated[str | None, typer.Option(metavar="URL", help="The broker, as in mqtt://host:1883.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the gateway keeps its state.")] = None,
+) -> None:
+    """Run a gateway until SIGTERM or Ctrl-C."""
+    from gateway.cli.run import run as run_gateway
+
+    raise typer.Exit(run_gateway(settings, broker, state_dir))
+
+
+@main.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Device configurations and registries.")],
+) -> None:
+    """Say what is wrong in device configurations, without any network; the exit code is 1 if something is."""
+    from gateway.cli.check import check as check_files
+
+    raise typer.Exit(check_files(files, print))
+
+
+@main.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(metavar="N", min=0, help="End after so many seconds.")] = None,
+) -> None:
+    """Show a gateway at work: a broker, simulated devices, and their readings."""
+    from gateway.cli.demo.run import run as run_demo
+
+    raise typer.Exit(run_demo(seconds))

@@ -1,0 +1,199 @@
+"""The devices that run: their threads, who they are, and who would write the same thing."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import count
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.device import Counters, Device, DeviceThread, Outlet
+from gateway.errors import Misconfigured, UnknownDevice
+from gateway.interfaces.base import Environment
+from gateway.schedule import spread
+from gateway.store.device_config import Spec
+from gateway.topics import MIN_LEVELS
+
+log = structlog.get_logger()
+
+
+class Fleet:
+    """Changed by the manager alone; ``find`` and ``counters`` may be called by any thread."""
+
+    def __init__(self, env: Environment, outlet: Outlet, ended: Callable[[str], None]) -> None:
+        self._env = env
+        self._clock: Clock = env.clock
+        self._outlet = outlet
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._threads: dict[str, DeviceThread] = {}
+        self._specs: dict[str, Spec] = {}
+        self._misconfigured: set[str] = set()
+        self._foreign: frozenset[str] = frozenset()
+        self._numbers = count()
+        self._past = Counters()
+        self._by_link: dict[object, set[str]] = defaultdict(set)
+        self._below: dict[str, set[str]] = defaultdict(set)
+
+    # ---- for requests
+
+    def find(self, levels: tuple[str, ...]) -> tuple[str, str]:
+        """The device path and the point that topic levels name: the longest configured path that fits, and the rest.
+
+        Raises UnknownDevice.
+        """
+        for size in range(len(levels), MIN_LEVELS - 1, -1):
+            path = "/".join(levels[:size])
+            if path in self._threads or path in self._misconfigured or path in self._foreign:
+                return path, "/".join(levels[size:])
+        raise UnknownDevice(f'no device is configured at "{"/".join(levels)}"')
+
+    def is_foreign(self, path: str) -> bool:
+        """Whether the device is another gateway's."""
+        return path in self._foreign
+
+    def device(self, path: str) -> Device:
+        """The running device at this path. Raises UnknownDevice, Misconfigured."""
+        thread = self._threads.get(path)
+        if thread is not None and not thread.device.closing:
+            return thread.device
+        if path in self._misconfigured:
+            raise Misconfigured("the device has no working configuration; its status topic says what is wrong")
+        raise UnknownDevice(f'no device is configured at "{path}"')
+
+    # ---- for the manager
+
+    def spec(self, path: str) -> Spec | None:
+        """What a device runs on, or None."""
+        return self._specs.get(path)
+
+    def run(self, spec: Spec, settle: float, at: float) -> None:
+        """Start the device, or let it go on with this specification from boot clock time ``at``."""
+        path = spec.path
+        self._misconfigured.discard(path)
+        running = self._specs.get(path)
+        self._forget(path)
+        self._know(spec)
+        thread = self._threads.get(path)
+        if thread is None:
+            self._start(spec, settle)
+        elif not thread.device.closing and running is not None and running.fingerprint != spec.fingerprint:
+            thread.device.reconfigure(spec, self._phase(spec), at)
+
+    def settle(self, path: str, until: float) -> None:
+        """The claim to a device is new: it may not be written before then."""
+        thread = self._threads.get(path)
+        if thread is not None:
+            thread.device.writes_from = until
+
+    def misconfigured(self, path: str) -> None:
+        """The device has no configuration that it could run on."""
+        self._misconfigured.add(path)
+
+    def foreign(self, paths: Iterable[str]) -> None:
+        """These devices are other gateways'."""
+        self._foreign = frozenset(paths)
+
+    def stop(self, path: str) -> bool:
+        """Ask a device to end; whether there was one (then ``ended`` comes later)."""
+        self._misconfigured.discard(path)
+        self._forget(path)
+        thread = self._threads.get(path)
+        if thread is not None:
+            thread.stop()
+        return thread is not None
+
+    def has_ended(self, path: str) -> None:
+        """The thread of a device is gone; if the device is wanted again by now, it starts anew."""
+        thread = self._threads.pop(path, None)
+        if thread is not None:
+            counters = thread.device.counters
+            self._past.polls += counters.polls
+            self._past.missed += counters.missed
+            self._past.failures += counters.failures
+        spec = self._specs.get(path)
+        if spec is not None:
+            self._start(spec, 0.0)
+
+    def stop_all(self, deadline: float) -> list[str]:
+        """End every device by that boot clock time; the names of threads that did not."""
+        threads = list(self._threads.values())
+        for thread in threads:
+            thread.stop()
+        return [thread.name for thread in threads if not thread.join(max(0.0, deadline - self._clock.now()))]
+
+    def counters(self) -> Counters:
+        """The sum over all devices since the start; ``max_late`` is the worst of those that run."""
+        running = [thread.device.counters for thread in list(self._threads.values())]
+        return Counters(
+            self._past.polls + sum(c.polls for c in running),
+            self._past.missed + sum(c.missed for c in running),
+            self._past.failures + sum(c.failures for c in running),
+            max((c.max_late for c in running), default=0.0),
+        )
+
+    def collision(self, spec: Spec) -> str | None:
+        """A sentence if a topic of a point and a topic of another device would be one and the same, or None."""
+        for above, rest in _above(spec.path):
+            known = self._specs.get(above)
+            if known and any(_begins(register.name, rest) for register in known.registers):
+                return f'the device "{above}" has a point whose name begins with "{rest}": both would share topics'
+        for path in self._below.get(spec.path, ()):
+            rest = path[len(spec.path) + 1 :]
+            if any(_begins(register.name, rest) for register in spec.registers):
+                return f'a point\'s name begins with "{rest}", where the device "{path}" is: both would share topics'
+        return None
+
+    def rivals(self, spec: Spec) -> dict[str, list[str]]:
+        """Devices with a writable point on the same link and register as one of ours: path -> our points."""
+        others = self._by_link[_link(spec, self._env)] - {spec.path}
+        if not others:
+            return {}
+        own = self._targets(spec)
+        shared = {path: own.keys() & self._targets(self._specs[path]).keys() for path in others}
+        return {path: sorted(own[target] for target in targets) for path, targets in shared.items() if targets}
+
+    def _targets(self, spec: Spec) -> dict[object, str]:
+        interface = spec.interface(spec.config, self._env)
+        return {interface.target(register): register.name for register in spec.registers if register.writable}
+
+    def _know(self, spec: Spec) -> None:
+        self._specs[spec.path] = spec
+        for above, _ in _above(spec.path):
+            self._below[above].add(spec.path)
+        link = _link(spec, self._env)
+        if link is not None:
+            self._by_link[link].add(spec.path)
+
+    def _forget(self, path: str) -> None:
+        spec = self._specs.pop(path, None)
+        if spec is not None:
+            for above, _ in _above(path):
+                self._below[above].discard(path)
+            self._by_link[_link(spec, self._env)].discard(path)
+
+    def _start(self, spec: Spec, settle: float) -> None:
+        device = Device(spec, self._env, self._outlet, self._phase(spec), settle)
+        thread = self._threads[spec.path] = DeviceThread(device, self._ended)
+        thread.start()
+
+    def _phase(self, spec: Spec) -> float:
+        return spread(next(self._numbers), spec.device.interval)
+
+
+def _begins(name: str, rest: str) -> bool:
+    return name == rest or name.startswith(rest + "/")
+
+
+def _above(path: str) -> list[tuple[str, str]]:
+    """The device paths that a path lies below, each with the rest."""
+    levels = path.split("/")
+    return [("/".join(levels[:size]), "/".join(levels[size:])) for size in range(MIN_LEVELS, len(levels))]
+
+
+def _link(spec: Spec, env: Environment) -> object:
+    link = spec.interface(spec.config, env).link()
+    return None if link is None else (spec.driver_type, link)

@@ -1,0 +1,215 @@
+"""Modbus TCP, with VOLTTRON's ``modbus`` registry; every key and column is described in docs/drivers/modbus.md."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+
+from gateway.allow import is_ip_address
+from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
+from gateway.interfaces._modbus_client import TcpClient
+from gateway.interfaces._modbus_codec import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table, write_query
+from gateway.interfaces._modbus_plan import ModbusBatch, Span, halves, plan
+from gateway.interfaces.base import Batch, DriverConfig, Environment, Flag, MaySend, RegistryRow, Split, shared
+from gateway.interfaces.base import Interface as Base
+from gateway.model import PointError, Register, Scalar
+
+KIND = "Modbus Register"
+MAX_ADDRESS = 65535
+MAX_PLANS = 256
+MAX_TEXT = 2 * Table.HOLDING.most
+
+_HOST = re.compile(r"(?![\d.]+$)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?")
+_HEX = re.compile(r"0[xX][0-9a-fA-F]+")
+_NUMBER = re.compile(r"([<>!])([hHiIlLqQefd])")
+_TEXT = re.compile(r"[<>!=@]?([1-9]\d{0,2})s")
+_NO_ORDER = re.compile(r"[=@]?([hHiIlLqQefd])")
+
+
+def _host(value: str) -> str:
+    value = value.strip()
+    if is_ip_address(value) or _HOST.fullmatch(value):
+        return value
+    raise ValueError("neither an IP address nor a host name (a port goes into port; there are no serial lines)")
+
+
+def _foreign(value: object) -> None:
+    raise ValueError("a key of modbus_tk, which this driver does not have: remove it")
+
+
+def _address(value: object) -> object:
+    """A hexadecimal number as text becomes a number; what is none, true and false too, is left to the model to refuse."""
+    if isinstance(value, str) and _HEX.fullmatch(value.strip()):
+        return int(value, 16)
+    return str(value) if isinstance(value, bool) else value
+
+
+Foreign = Annotated[None, BeforeValidator(_foreign)]
+
+
+class ModbusConfig(DriverConfig):
+    """The ``driver_config``: where the device is, and how long to wait for it (seconds)."""
+
+    device_address: Annotated[str, AfterValidator(_host)]
+    port: int = Field(502, ge=1, le=65535)
+    slave_id: int = Field(0, ge=0, le=255, validation_alias=AliasChoices("slave_id", "unit_id", "device_id"))
+    timeout: float = Field(1, gt=0, le=60)
+    retries: int = Field(0, ge=0, le=10)
+
+    name: Foreign = None
+    device_type: Foreign = None
+    baudrate: Foreign = None
+    bytesize: Foreign = None
+    parity: Foreign = None
+    stopbits: Foreign = None
+    xonxoff: Foreign = None
+    addressing: Foreign = None
+    endian: Foreign = None
+    write_multiple_registers: Foreign = None
+    register_map: Foreign = None
+
+
+class ModbusRow(RegistryRow):
+    """One row of the registry."""
+
+    modbus_register: str = Field(alias=KIND)
+    point_address: Annotated[int, BeforeValidator(_address)] = Field(alias="Point Address", ge=0, le=MAX_ADDRESS)
+    mixed_endian: Flag = Field(False, alias="Mixed Endian")
+
+
+class Interface(Base):
+    """A connection to one unit of a Modbus TCP device or gateway."""
+
+    Config = ModbusConfig
+    Row = ModbusRow
+
+    def __init__(self, config: ModbusConfig, env: Environment) -> None:
+        super().__init__(config, env)
+        self._client = TcpClient(config.device_address, config.port, config.slave_id, config.timeout, env)
+        self._plans: dict[tuple[int, ...], list[ModbusBatch]] = {}
+        self._refused: set[Span] = set()
+
+    def check(self) -> None:
+        """ConfigFault if ``device_address`` is an IP address that the gateway may not ask; names are resolved on open."""
+        host = self.config.device_address
+        if is_ip_address(host) and not self.env.allow.address(host):
+            raise ConfigFault(f"{host} is in no network of the setting allow.networks", "device_address")
+
+    def link(self) -> tuple[object, ...]:
+        """Protocol, host, port and unit."""
+        return ("modbus", self.config.device_address, self.config.port, self.config.slave_id)
+
+    def target(self, register: Register) -> tuple[object, ...]:
+        """Table and address."""
+        place = cast(ModbusRegister, register)
+        return (place.table, place.address)
+
+    def _register(self, row: ModbusRow) -> ModbusRegister:
+        kind, raw_type, count = _kind(row.modbus_register.strip())
+        table = _table(raw_type, row.writable)
+        if row.point_address + count > MAX_ADDRESS + 1:
+            raise ConfigFault(f"{count} registers from {row.point_address} end above {MAX_ADDRESS}", "Point Address")
+        if row.writable and count > MAX_WRITE_REGISTERS:
+            raise ConfigFault(f"one request writes at most {2 * MAX_WRITE_REGISTERS} characters", KIND)
+        place: dict[str, Any] = {"table": table, "address": row.point_address, "count": count, "format": kind}
+        return ModbusRegister(**shared(row, raw_type), **place, mixed=row.mixed_endian)
+
+    def _open(self) -> None:
+        if not self._client.connected:
+            self._client.open()
+            self._refused.clear()
+            self._plans.clear()
+
+    def _close(self) -> None:
+        self._client.close()
+
+    def _plan(self, registers: Sequence[Register]) -> list[Batch]:
+        # The batches hold the registers, so their identities stay good as long as the plan does.
+        key = tuple(map(id, registers))
+        batches = self._plans.get(key)
+        if batches is None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            batches = self._plans[key] = plan(cast(Sequence[ModbusRegister], registers), self._refused)
+        return list(batches)
+
+    def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
+        assert isinstance(batch, ModbusBatch)
+        try:
+            return batch.layout.decode(self._ask(batch.query))
+        except Refusal as refusal:
+            return self._refuse(batch, refusal)
+
+    def _ask(self, query: Query) -> bytes:
+        for _ in range(self.config.retries):
+            try:
+                return self._client.exchange(query)
+            except (Transient, Unreachable):
+                continue
+        return self._client.exchange(query)
+
+    def _refuse(self, batch: ModbusBatch, refusal: Refusal) -> dict[str, Scalar | PointError]:
+        if refusal.code in (10, 11):
+            raise Transient(str(refusal)) from refusal
+        lacking = refusal.code in (1, 2, 3)
+        if lacking:
+            self._refused.add(batch.span)
+            self._plans.clear()
+            if len(batch.registers) > 1:
+                raise Split(halves(batch, self._refused)) from refusal
+        error = PointError("device_rejected", str(refusal), unsupported=lacking)
+        return dict.fromkeys((r.name for r in batch.registers), error)
+
+    def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Scalar | None:
+        place = cast(ModbusRegister, register)
+        if not place.writable:
+            raise ReadOnly(f'"{place.name}" is not writable')
+        if raw is None:
+            raise BadValue(f'"{place.name}" is a Modbus register: it has no null')
+        query = write_query(place, raw)
+        try:
+            self._client.exchange(query, may_send)
+        except Refusal as refusal:
+            raise Rejected(str(refusal)) from refusal
+        return self._read_back(place, raw)
+
+    def _read_back(self, place: ModbusRegister, raw: Scalar) -> Scalar:
+        """What the device holds now; the value written if it does not tell, since the echo has confirmed the write."""
+        (batch,) = plan([place])
+        try:
+            taken = batch.layout.decode(self._client.exchange(batch.query))[place.name]
+        except (Refusal, Transient, Unreachable):
+            return raw
+        return raw if isinstance(taken, PointError) else taken
+
+
+def _table(raw_type: str, writable: bool) -> Table:
+    """The table that VOLTTRON implies by type and Writable."""
+    if raw_type == "boolean":
+        return Table.COIL if writable else Table.DISCRETE_INPUT
+    return Table.HOLDING if writable else Table.INPUT
+
+
+def _kind(text: str) -> tuple[str, str, int]:
+    """Format, raw type and number of addresses of a ``Modbus Register`` cell. Raises ConfigFault."""
+    if text.upper() == "BOOL":
+        return "", "boolean", 1
+    if match := _NUMBER.fullmatch(text):
+        kind = match[1].replace("!", ">") + match[2]
+        return kind, "float" if match[2] in "efd" else "integer", struct.calcsize(kind) // 2
+    if match := _TEXT.fullmatch(text):
+        return _text_kind(int(match[1]))
+    if match := _NO_ORDER.fullmatch(text):
+        raise ConfigFault(f'"{text}" lacks the byte order: > high byte first, < low byte first', KIND, ">" + match[1])
+    raise ConfigFault(f'"{text}" is neither BOOL nor the struct format of one value', KIND, "BOOL, >H, >i, >f, 8s")
+
+
+def _text_kind(size: int) -> tuple[str, str, int]:
+    if size % 2 or size > MAX_TEXT:
+        best = min(size + size % 2, MAX_TEXT)
+        raise ConfigFault(f"a text has an even number of bytes, at most {MAX_TEXT}", KIND, f"{best}s")
+    return f"{size}s", "string", size // 2

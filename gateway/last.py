@@ -1,0 +1,37 @@
+"""The newest value of each point, kept cheaply: a poll that brought everything is stored whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from gateway.model import LastValue, PointError, Scalar
+
+
+class LastValues:
+    """Written by one thread, read by any."""
+
+    def __init__(self) -> None:
+        self._whole: Mapping[str, Scalar] = {}
+        self._wall = 0.0
+        self._single: dict[str, LastValue] = {}
+
+    def whole(self, wall: float, values: Mapping[str, Scalar]) -> None:
+        """Every point has a value, and no error."""
+        self._whole, self._wall, self._single = values, wall, {}
+
+    def partly(self, wall: float, values: Mapping[str, Scalar], errors: Mapping[str, PointError]) -> None:
+        """Some points have a new value or a new error; the others stay."""
+        self._single.update((name, LastValue(value, wall)) for name, value in values.items())
+        self._single.update((name, replace(self.get(name), error=error)) for name, error in errors.items())
+
+    def failed(self, names: Iterable[str], error: PointError) -> None:
+        """These points could not be had; their last values stay."""
+        self.partly(0.0, {}, dict.fromkeys(names, error))
+
+    def get(self, name: str) -> LastValue:
+        """The last good value of a point, and the error if the newest try failed."""
+        single = self._single.get(name)
+        if single is not None:
+            return single
+        return LastValue(self._whole[name], self._wall) if name in self._whole else LastValue()

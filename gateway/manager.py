@@ -1,0 +1,376 @@
+"""Wanted configurations and running devices, kept together: one thread that hears of changes and acts on them.
+
+``coordinator`` is its thread and walks the order on each connection; here is what is done with a configuration.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+import structlog
+
+from gateway.board import Board, ConfigReport, meta_payload
+from gateway.catalog import Catalog, Entry
+from gateway.claims import Claims
+from gateway.clock import Clock
+from gateway.fleet import Fleet
+from gateway.model import Fault, Outgoing, PointError
+from gateway.ownership import SETTLING, Standing
+from gateway.queues import ControlQueue, DataQueue
+from gateway.store.compile import Verdict
+from gateway.store.device_config import Spec
+from gateway.store.state import MovedAside, StateError, StoredDevice
+from gateway.topics import Topics, topic_point
+
+log = structlog.get_logger()
+
+
+class LastGood(Protocol):
+    """Where the last good configs are kept (``store.state.StateDb``)."""
+
+    def open(self) -> MovedAside | None:
+        """Open the file."""
+        ...
+
+    def load(self) -> list[StoredDevice]:
+        """Everything in it."""
+        ...
+
+    def save(self, devices: Iterable[StoredDevice]) -> None:
+        """Keep these."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Forget one."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Manager:
+    """Judges configurations and makes the fleet follow them; every method runs on the manager's thread."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        clock: Clock,
+        catalog: Catalog,
+        claims: Claims,
+        fleet: Fleet,
+        board: Board,
+        control: ControlQueue,
+        data: DataQueue,
+        state: LastGood | None,
+        stopping: threading.Event,
+    ) -> None:
+        self._topics = topics
+        self._clock = clock
+        self._catalog = catalog
+        self._claims = claims
+        self._fleet = fleet
+        self._board = board
+        self._control = control
+        self._data = data
+        self._state = state
+        self._stopping = stopping
+        self._stored: dict[str, StoredDevice] = {}
+        self._accepted: dict[str, StoredDevice] = {}
+        self._ending: dict[str, Spec] = {}
+        self.settled_links: set[str] = set()
+        """Links whose replay is over: what is missing of them is not on the broker."""
+
+    # ---- what comes in
+
+    def load(self, in_scope: Callable[[str], bool]) -> None:
+        """Read the last good configs from disk; they are used by ``run_stored`` or when a new config is bad."""
+        if self._state is None:
+            return
+        try:
+            moved = self._state.open()
+            stored = self._state.load()
+        except StateError as error:
+            self._board.problem("state_unusable", error.message)
+            return
+        if moved is not None:
+            log.error("the state file was damaged and is set aside", file=str(moved.path), reason=moved.reason)
+            self._board.problem(
+                "state_set_aside", f"{moved.reason}; it is kept as {moved.path.name}, and a new one was begun"
+            )
+        self._stored = {device.path: device for device in stored if in_scope(device.path)}
+
+    def close(self) -> None:
+        """The last thing: let go of the disk."""
+        if self._state is not None:
+            self._state.close()
+
+    def run_stored(self) -> None:
+        """Run what the disk knows and nobody has told us of."""
+        now = self._clock.now()
+        for path, device in self._stored.items():
+            if path not in self._catalog.entries:
+                self._catalog.config(path, device.payload, "disk", now)
+                self._catalog.entries[path].documents = device.documents
+                if self._claims.named(path) is None and device.owner:
+                    self._claims.take(path)
+
+    def orphaned(self, paths: Collection[str]) -> None:
+        """The broker does not have the configs of these devices, and has those of all others."""
+        for entry in self._catalog.entries.values():
+            orphan = entry.path in paths
+            if entry.orphan != orphan:
+                entry.orphan = orphan
+                if orphan and (stored := self._stored.get(entry.path)):
+                    entry.documents, entry.stale = stored.documents, True
+                self._catalog.mark(entry, self._clock.now())
+
+    def config(self, path: str, payload: bytes) -> None:
+        """A device config has come from the broker; an empty one removes the device."""
+        if payload:
+            self._catalog.config(path, payload, "broker", self._clock.now())
+        elif path in self._catalog.entries:
+            self._remove(path)
+
+    def document(self, link: str, payload: bytes) -> None:
+        """A linked document has come from the broker, or is gone."""
+        paths = self._catalog.document(link, payload, self._clock.now())
+        if paths:
+            log.info(
+                "a linked document has changed" if payload else "a linked document is gone", link=link, devices=len(paths)
+            )
+
+    def ended(self, path: str) -> None:
+        """The thread of a device is gone."""
+        spec = self._ending.pop(path, None)
+        self._fleet.has_ended(path)
+        if spec is not None and path not in self._catalog.entries:
+            self._clear(path, spec)
+
+    # ---- judging
+
+    def due(self) -> float:
+        """Boot clock time of the next judgement, or infinity."""
+        return min(self._catalog.due.values(), default=float("inf"))
+
+    def ready(self) -> list[str]:
+        """The devices to be judged now."""
+        now = self._clock.now()
+        return sorted(path for path, due in self._catalog.due.items() if due <= now)
+
+    def judge(self, paths: Iterable[str]) -> None:
+        """Judge these devices and let them run, go on or go."""
+        judged = [self._catalog.entries[path] for path in paths if path in self._catalog.entries]
+        changed = self._by_links(judged)
+        for entry in judged:
+            if self._stopping.is_set():
+                return
+            self._judge(entry, changed.get(entry.path, 0.0))
+        self._save()
+        self._tell_owners()
+        self._tell_orphans()
+
+    def _by_links(self, entries: list[Entry]) -> dict[str, float]:
+        """Running devices whose own document is the same: their reloads are spread over their interval (0 to 1)."""
+        same = [
+            entry
+            for entry in entries
+            if (spec := self._fleet.spec(entry.path)) and entry.verdict and entry.stale and spec.hash == entry.verdict.hash
+        ]
+        return {entry.path: index / len(same) for index, entry in enumerate(same)}
+
+    def _judge(self, entry: Entry, spread: float) -> None:
+        now = self._clock.now()
+        if b'"gateway"' not in entry.payload and self._claims.standing(entry.path, None) is Standing.OTHER:
+            self._catalog.due.pop(entry.path, None)
+            self.give_up(entry)
+            return
+        verdict = self._catalog.judge(entry, now)
+        whose = self._claims.standing(entry.path, verdict.gateway)
+        if whose is Standing.OTHER:
+            self.give_up(entry)
+            return
+        settle = self._claim(entry, whose, verdict)
+        self._act(entry, verdict, settle, now, spread)
+
+    def _claim(self, entry: Entry, whose: Standing, verdict: Verdict) -> float:
+        """Make the device ours; the boot clock time before which it is not written."""
+        named = self._claims.named(entry.path)
+        free = whose is Standing.FREE and verdict.gateway is None
+        if free:
+            entry.adopted_from = named
+        entry.ours = True
+        self._board.expect(entry.path)
+        self._claims.take(entry.path)
+        settle = self._clock.now() + SETTLING if free else 0.0
+        if settle:
+            self._fleet.settle(entry.path, settle)
+        return settle
+
+    def _act(self, entry: Entry, verdict: Verdict, settle: float, now: float, spread: float) -> None:
+        spec, errors = verdict.spec, verdict.errors
+        if spec is not None and (collision := self._fleet.collision(spec)):
+            spec, errors = None, (Fault("path", collision, "another path or point name"),)
+        if spec is not None:
+            self._fleet.run(spec, settle, now + spread * spec.device.interval)
+            self._accept(entry, verdict)
+        elif self._fleet.spec(entry.path) is None:
+            self._fall_back(entry, errors, settle)
+        self._report(entry, verdict, errors)
+        if spec is not None:
+            for rival in self._fleet.rivals(spec):
+                self._report_again(rival)
+
+    def _fall_back(self, entry: Entry, errors: tuple[Fault, ...], settle: float) -> None:
+        """The config is bad and nothing runs: run the last good one from disk, if there is one."""
+        stored = self._stored.get(entry.path)
+        verdict = self._catalog.compile(entry.path, stored.payload, stored.documents) if stored else None
+        if verdict is not None and verdict.spec is not None:
+            self._fleet.run(verdict.spec, settle, self._clock.now())
+            return
+        self._fleet.misconfigured(entry.path)
+
+    def _accept(self, entry: Entry, verdict: Verdict) -> None:
+        at_hand = {**entry.documents, **self._catalog.documents}
+        documents = {link: at_hand[link] for link in verdict.links}
+        device = StoredDevice(entry.path, entry.payload, self._topics.gateway_id, documents, self._clock.wall())
+        before = self._stored.get(entry.path)
+        if before is None or (before.payload, before.documents) != (device.payload, device.documents):
+            self._accepted[entry.path] = self._stored[entry.path] = device
+
+    # ---- letting go
+
+    def foreign_status(self, path: str, yields: bool) -> None:
+        """Another gateway's status for a device has come: give the device up, or stand by our claim."""
+        entry = self._catalog.entries[path]
+        if yields:
+            log.warning("the device goes to another gateway", device=path, gateway=self._claims.named(path))
+            self.give_up(entry)
+            self._tell_owners()
+        else:
+            self._claims.take(path)
+            self._board.retell(path)
+
+    def free_status(self, path: str) -> None:
+        """A device's status has been cleared: whoever claims it now has it."""
+        entry = self._catalog.entries.get(path)
+        if entry is not None:
+            self._catalog.mark(entry, self._clock.now())
+            self._board.retell(path)
+
+    def give_up(self, entry: Entry) -> None:
+        """The device is another gateway's: stop it and say nothing of it."""
+        if entry.ours is False:
+            return
+        entry.ours = False
+        self._board.forget(entry.path)
+        self._fleet.stop(entry.path)
+        self._forget_stored(entry.path)
+
+    def _remove(self, path: str) -> None:
+        """The config is gone: stop the device and clear what is retained of it."""
+        entry = self._catalog.remove(path)
+        assert entry is not None
+        spec = self._fleet.spec(path)
+        ours = entry.ours
+        log.info("device is removed", device=path)
+        self._board.forget(path)
+        if self._fleet.stop(path) and spec is not None and ours:
+            self._ending[path] = spec
+        elif ours:
+            self._clear(path, None)
+        self._forget_stored(path)
+        self._tell_owners()
+        self._tell_orphans()
+
+    def _clear(self, path: str, spec: Spec | None) -> None:
+        """Clear every retained topic of a device that is gone."""
+        self.clear([self._topics.status(path), self._topics.meta(path)])
+        if spec is not None and spec.device.retain:
+            points = [r.name for r in spec.registers if spec.device.publish_depth_first and topic_point(r.name)]
+            readings = [self._topics.all(path), *(self._topics.point(path, name) for name in points)]
+            self._data.put(Outgoing(topic, b"", retain=True) for topic in readings)
+
+    def clear(self, topics: Iterable[str]) -> None:
+        """Clear retained topics on the broker."""
+        for topic in topics:
+            self._control.put(Outgoing(topic, b"", retain=True))
+
+    # ---- telling
+
+    def _report(self, entry: Entry, verdict: Verdict, errors: tuple[Fault, ...]) -> None:
+        pending = bool(verdict.missing) and not self.settled_links.issuperset(verdict.missing)
+        running = self._fleet.spec(entry.path)
+        report = ConfigReport(
+            verdict="accepted" if not errors else "pending" if pending else "rejected",
+            source=entry.source,
+            hash=verdict.hash,
+            driver=running.driver_type if running else None,
+            orphan=entry.orphan,
+            links=verdict.links,
+            errors=errors,
+            error_count=verdict.error_count,
+            warnings=(*verdict.warnings, *self._rivalry(running)),
+        )
+        meta = b""
+        if running is not None:
+            meta = meta_payload(self._topics.gateway_id, running.driver_type, running.device.interval, running.registers)
+        misconfigured = None
+        if running is None:
+            first = f"{errors[0].where}: {errors[0].message}" if errors else "no configuration"
+            misconfigured = PointError("misconfigured", first)
+            log.warning("device is misconfigured", device=entry.path, reason=first)
+        self._board.config(entry.path, report, meta, entry.adopted_from, misconfigured)
+
+    def _report_again(self, path: str) -> None:
+        entry = self._catalog.entries.get(path)
+        if entry is not None and entry.verdict is not None:
+            self._report(entry, entry.verdict, entry.verdict.errors)
+
+    def _rivalry(self, spec: Spec | None) -> list[Fault]:
+        rivals = self._fleet.rivals(spec) if spec is not None else {}
+        return [
+            Fault(
+                "registry_config", f'the device "{path}" writes the same registers as {", ".join(names[:5])}', "one writer"
+            )
+            for path, names in sorted(rivals.items())
+        ]
+
+    def _tell_owners(self) -> None:
+        foreign = sorted(path for path, entry in self._catalog.entries.items() if entry.ours is False)
+        self._fleet.foreign(foreign)
+        self._board.owned_by_other(foreign)
+
+    def _tell_orphans(self) -> None:
+        orphans = sorted(entry.path for entry in self._catalog.entries.values() if entry.orphan and entry.ours)
+        more = f" and {len(orphans) - 5} more" if len(orphans) > 5 else ""
+        message = (
+            f"not on the broker, running from disk: {', '.join(orphans[:5])}{more}; publish their configs again, or remove "
+            "them by an empty retained config"
+        )
+        self._board.problem("orphans", message if orphans else None)
+
+    # ---- the disk
+
+    def _save(self) -> None:
+        if self._state is None or not self._accepted:
+            return
+        accepted, self._accepted = list(self._accepted.values()), {}
+        self._on_disk(lambda state: state.save(accepted))
+
+    def _forget_stored(self, path: str) -> None:
+        self._accepted.pop(path, None)
+        if self._stored.pop(path, None) is not None:
+            self._on_disk(lambda state: state.remove(path))
+
+    def _on_disk(self, act: Callable[[LastGood], None]) -> None:
+        if self._state is None:
+            return
+        try:
+            act(self._state)
+        except StateError as error:
+            self._board.problem("state_unusable", error.message)
+        else:
+            self._board.problem("state_unusable", None)

@@ -1,0 +1,35 @@
+"""From the device threads to the links: readings to the data queue, states to the board."""
+
+from __future__ import annotations
+
+from gateway.board import Board
+from gateway.model import DeviceStatus, Reading
+from gateway.queues import DataQueue
+from gateway.readings import Shaper
+from gateway.store.device_config import Spec
+from gateway.topics import Topics
+
+
+class Publisher:
+    """Called on device threads, each for its own device; never waits."""
+
+    def __init__(self, topics: Topics, data: DataQueue, board: Board) -> None:
+        self._topics = topics
+        self._data = data
+        self._board = board
+        self._shapers: dict[str, tuple[Spec, Shaper]] = {}
+        self.readings = 0
+
+    def reading(self, spec: Spec, reading: Reading) -> None:
+        """A poll brought this: publish it as the device's options say."""
+        known = self._shapers.get(spec.path)
+        if known is None or known[0] is not spec:
+            known = self._shapers[spec.path] = (spec, Shaper(spec, self._topics))
+        messages = known[1].messages(reading)
+        if messages:
+            self.readings += 1
+            self._data.put(messages)
+
+    def status(self, path: str, status: DeviceStatus) -> None:
+        """The device's state has changed."""
+        self._board.status(path, status)

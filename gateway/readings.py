@@ -1,0 +1,118 @@
+"""A reading as the messages that tell it, by the options of its device; pure but for the values last told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.clock import rfc3339
+from gateway.model import Outgoing, PointError, Reading, Register, Scalar
+from gateway.payloads import dump
+from gateway.store.device_config import Spec
+from gateway.topics import Topics, topic_point
+
+RETAINED_INTERVALS = 3
+"""A retained reading expires after so many intervals, so that nobody takes a dead gateway's values for present ones."""
+
+
+def error_payload(error: PointError) -> dict[str, str]:
+    """An error as it stands in readings, statuses and answers."""
+    return {"code": error.code, "message": error.message}
+
+
+def reading_payload(reading: Reading) -> dict[str, Any]:
+    """``{"timestamp", "values", "errors"}``, as on the ``all`` topic."""
+    errors = {name: error_payload(error) for name, error in reading.errors.items()}
+    return {"timestamp": rfc3339(reading.wall), "values": reading.values, "errors": errors}
+
+
+def plain(value: Scalar) -> bytes:
+    """A point's bare value: ``21.5``, ``true``, ``Auto``."""
+    return value.encode() if isinstance(value, str) else dump(value)
+
+
+class Shaper:
+    """The messages of one device's readings; remembers what it told last, for report on change."""
+
+    def __init__(self, spec: Spec, topics: Topics) -> None:
+        self._spec = spec
+        self._topics = topics
+        self._all = topics.all(spec.path)
+        self._replay = topics.replay(spec.path)
+        self._registers = {register.name: register for register in spec.registers}
+        self._expiry = _expiry(spec)
+        self._told: dict[str, Scalar | PointError] = {}
+        self._told_at: dict[str, float] = {}
+        self._meta = (
+            {r.name: {"units": r.units, "type": r.type, "tz": spec.device.timezone} for r in spec.registers}
+            if spec.device.payload == "volttron"
+            else {}
+        )
+
+    def messages(self, reading: Reading) -> list[Outgoing]:
+        """What to publish for this reading; nothing if nothing has changed and only changes are told."""
+        if self._spec.device.on_change:
+            reading = self._changed(reading)
+            if not reading.values and not reading.errors:
+                return []
+        messages = []
+        if self._spec.device.publish_depth_first_all:
+            messages.append(self._all_message(reading))
+        if self._spec.device.publish_depth_first:
+            messages += self._point_messages(reading)
+        return messages
+
+    def _all_message(self, reading: Reading) -> Outgoing:
+        whole = reading_payload(reading)
+        payload = replay = dump(whole)
+        if self._meta:
+            meta = {name: self._meta[name] for name in reading.values}
+            payload = dump([reading.values, meta, {"TimeStamp": whole["timestamp"]}])
+        device = self._spec.device
+        return Outgoing(
+            self._all, payload, device.qos, device.retain, self._expiry, replay_topic=self._replay, replay=replay
+        )
+
+    def _point_messages(self, reading: Reading) -> list[Outgoing]:
+        told: dict[str, bytes] = {name: self._point_payload(reading, value) for name, value in reading.values.items()}
+        if self._spec.device.point_payload == "json":
+            stamp = rfc3339(reading.wall)
+            told |= {n: dump({"timestamp": stamp, "error": error_payload(e)}) for n, e in reading.errors.items()}
+        device = self._spec.device
+        return [
+            Outgoing(self._topics.point(self._spec.path, name), payload, device.qos, device.retain, self._expiry)
+            for name, payload in told.items()
+            if topic_point(name)
+        ]
+
+    def _point_payload(self, reading: Reading, value: Scalar) -> bytes:
+        if self._spec.device.point_payload == "json":
+            return dump({"timestamp": rfc3339(reading.wall), "value": value})
+        return plain(value)
+
+    def _changed(self, reading: Reading) -> Reading:
+        values = {name: value for name, value in reading.values.items() if self._news(name, value, reading.wall)}
+        errors = {name: error for name, error in reading.errors.items() if self._news(name, error, reading.wall)}
+        return Reading(reading.path, reading.wall, values, errors)
+
+    def _news(self, name: str, now: Scalar | PointError, wall: float) -> bool:
+        before = self._told.get(name)
+        assert self._spec.device.on_change is not None
+        silence = self._spec.device.on_change.max_silence
+        if before is not None and 0 <= wall - self._told_at[name] < silence and _same(before, now, self._registers[name]):
+            return False
+        self._told[name], self._told_at[name] = now, wall
+        return True
+
+
+def _same(before: Scalar | PointError, now: Scalar | PointError, register: Register) -> bool:
+    numbers = isinstance(before, (int, float)) and isinstance(now, (int, float))
+    if numbers and register.type in ("integer", "float"):
+        return bool(abs(now - before) <= register.deadband)  # type: ignore[operator]
+    return before == now
+
+
+def _expiry(spec: Spec) -> int | None:
+    device = spec.device
+    if not device.retain or device.expiry == 0:
+        return None
+    return max(1, round(device.expiry if device.expiry is not None else RETAINED_INTERVALS * device.interval))

@@ -1,0 +1,69 @@
+"""The ``gateways/<id>/stats`` topic: counters since the start, and what waits now."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gateway.board import Board
+from gateway.clock import Clock, rfc3339
+from gateway.fleet import Fleet
+from gateway.publisher import Publisher
+from gateway.queues import ControlQueue, DataQueue
+from gateway.rpc import Rpc
+
+
+class Stats:
+    """Collects what the parts count."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        board: Board,
+        fleet: Fleet,
+        publisher: Publisher,
+        rpc: Rpc,
+        control: ControlQueue,
+        data: DataQueue,
+    ) -> None:
+        self._clock = clock
+        self._board = board
+        self._fleet = fleet
+        self._publisher = publisher
+        self._rpc = rpc
+        self._control = control
+        self._data = data
+        self._started = clock.now()
+
+    def payload(self) -> dict[str, Any]:
+        """The stats as published; times in seconds, sizes in bytes."""
+        polls = self._fleet.counters()
+        states = Counter(state.value for state in self._board.states().values())
+        return {
+            "timestamp": rfc3339(self._clock.wall()),
+            "uptime": round(self._clock.now() - self._started, 1),
+            "devices": dict(states),
+            "polls": {
+                "count": polls.polls,
+                "missed": polls.missed,
+                "driver_failures": polls.failures,
+                "max_late": round(polls.max_late, 4),
+            },
+            "readings": {
+                "published": self._publisher.readings,
+                "waiting": self._data.waiting,
+                "dropped": self._data.dropped,
+                "refused_by_broker": self._data.refusals,
+            },
+            "requests": {"count": self._rpc.requests, "answers": dict(self._rpc.answers)},
+            "control": {"waiting": len(self._control), "dropped": self._control.dropped},
+            "threads": threading.active_count(),
+            "memory": _resident(),
+        }
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096

@@ -1,0 +1,81 @@
+"""Reading a set of registers, one request at a time: a poll, or what a client asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from gateway.errors import DeviceError, Transient, Unreachable
+from gateway.interfaces.base import Batch, Interface, Split
+from gateway.model import PointError, Register, Scalar
+
+TIMEOUTS_IN_A_ROW = 2
+"""After so many requests without an answer the rest of the sweep is given up."""
+
+
+class Sweep:
+    """What is still to be asked, and what the device has answered so far.
+
+    ``answered`` says that the device answered at least one request, be it with a refusal. ``trouble`` is the last error
+    that concerned the device rather than a point, ``lost`` says that it was a lost connection.
+    """
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.values: dict[str, Scalar] = {}
+        self.errors: dict[str, PointError] = {}
+        self.answered = False
+        self.trouble: DeviceError | None = None
+        self.lost = False
+        self._batches = deque(batches)
+        self._silent = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to ask."""
+        return not self._batches
+
+    def step(self, interface: Interface) -> bool:
+        """Ask for the next batch: at most one request on the wire. Whether the device answered."""
+        batch = self._batches.popleft()
+        try:
+            taken = interface.read(batch)
+        except Split as split:
+            self._batches.extendleft(reversed(split.batches))
+            self._heard()
+            return True
+        except Unreachable as error:
+            self.lost = True
+            self._fail(batch.registers, error)
+            self.abandon(error)
+            return False
+        except Transient as error:
+            self._missed(batch, error)
+            return False
+        for name, value in taken.items():
+            if isinstance(value, PointError):
+                self.errors[name] = value
+            else:
+                self.values[name] = value
+        self._heard()
+        return True
+
+    def abandon(self, error: DeviceError) -> None:
+        """Give up what has not been asked yet."""
+        for batch in self._batches:
+            self._fail(batch.registers, error)
+        self._batches.clear()
+
+    def _heard(self) -> None:
+        self.answered = True
+        self._silent = 0
+
+    def _missed(self, batch: Batch, error: Transient) -> None:
+        self._fail(batch.registers, error)
+        self._silent += 1
+        if self._silent >= TIMEOUTS_IN_A_ROW:
+            self.abandon(error)
+
+    def _fail(self, registers: Iterable[Register], error: DeviceError) -> None:
+        self.trouble = error
+        failed = PointError("timeout", error.message)
+        self.errors.update((register.name, failed) for register in registers)

@@ -1,0 +1,62 @@
+"""One request's claim to exactly one answer; shared by the dispatcher and a device thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from gateway.errors import DeadlinePassed, GatewayError, OutcomeUnknown
+
+
+class Ticket:
+    """Decides, atomically, between the deadline and the wire, and lets one answer through.
+
+    ``answer`` is called once, with a result or an error, on whichever thread comes first. ``deadline`` is on the boot clock.
+    """
+
+    def __init__(self, deadline: float, answer: Callable[[Any, GatewayError | None], None]) -> None:
+        self.deadline = deadline
+        self._answer = answer
+        self._lock = threading.Lock()
+        self._claimed = False
+        self._answered = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has gone: nothing needs to be done any more."""
+        return self._answered
+
+    def claim(self, now: float) -> None:
+        """Take the right to send a write; DeadlinePassed if it is too late, and then it never leaves."""
+        with self._lock:
+            if self._answered or now >= self.deadline:
+                raise DeadlinePassed("the deadline came before the write could be sent; nothing was written")
+            self._claimed = True
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a write has been let through to the wire."""
+        return self._claimed
+
+    def finish(self, result: Any = None, error: GatewayError | None = None) -> bool:
+        """Answer, unless that is done already; whether this was the answer."""
+        with self._lock:
+            if self._answered:
+                return False
+            self._answered = True
+        self._answer(result, error)
+        return True
+
+    def abandon(self) -> None:
+        """No answer is ours to give."""
+        with self._lock:
+            self._answered = True
+
+    def expire(self) -> bool:
+        """Answer that the deadline has come: ``timeout``, or ``outcome_unknown`` once a write was let through."""
+        if self._claimed:
+            return self.finish(
+                error=OutcomeUnknown("the write was sent and the device has not answered yet; read the point back")
+            )
+        return self.finish(error=DeadlinePassed("no answer from the device within the deadline"))
