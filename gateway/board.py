@@ -91,8 +91,12 @@ class Board:
         with self._lock:
             card = self._cards[path]
             card.config, card.meta, card.adopted_from = report, meta, adopted_from
-            if misconfigured is not None and card.status.reason != misconfigured:
-                card.status = DeviceStatus(DeviceState.MISCONFIGURED, self._clock.wall(), misconfigured)
+            was_misconfigured = card.status.state is DeviceState.MISCONFIGURED
+            if misconfigured is not None:
+                since = card.status.since if was_misconfigured else self._clock.wall()
+                card.status = DeviceStatus(DeviceState.MISCONFIGURED, since, misconfigured)
+            elif was_misconfigured:
+                card.status = DeviceStatus(DeviceState.STARTING, self._clock.wall())
             self._tell(path)
 
     def status(self, path: str, status: DeviceStatus) -> None:
@@ -234,7 +238,7 @@ def point_meta(register: Register) -> dict[str, Any]:
         "writable": register.writable,
         "min": register.minimum,
         "max": register.maximum,
-        "enum": register.enum,
+        "enum": {str(raw): text for raw, text in register.enum.items()} if register.enum else None,
         "default": register.default,
         "description": register.description,
     }

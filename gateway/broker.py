@@ -40,6 +40,8 @@ ACK_TIMEOUT = 10.0
 """Seconds after which a publish without PUBACK means that the broker is gone, whatever TCP says."""
 LATE = 2.0
 """Seconds after which a missing PUBACK, or a pause of this thread, makes the age of what comes in unknown."""
+BEAT = 2.0
+"""Seconds without anything acknowledged after which a message of our own is sent, so that silence is noticed."""
 WINDOW = 10
 """Publishes in flight: more bring nothing on a LAN, and some brokers take no more."""
 TICK = 0.5
@@ -108,6 +110,8 @@ class Link:
         self._in_flight: dict[int, _InFlight] = {}
         self._filters: dict[int, tuple[str, ...]] = {}
         self._acked = 0.0
+        self._seen = 0.0
+        self._unsure = False  # what comes in may have waited unseen, until the marker is acknowledged
         self._marker_mid: int | None = None
 
     # ---- from other threads
@@ -192,7 +196,7 @@ class Link:
         sock: Any = client.socket()
         poller = select.poll()
         poller.register(self._wake_fd, select.POLLIN)
-        begun = seen = self._clock.now()
+        begun = self._seen = self._clock.now()
         while client.socket() is sock and sock is not None:
             if self._stopping.is_set() and self._finished(client, begun):
                 return
@@ -200,8 +204,8 @@ class Link:
             poller.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
             ready = dict(poller.poll(TICK * 1000))
             now = self._clock.now()
-            self._watch(client, now, now - seen, now - begun)
-            seen = now
+            self._watch(client, now, now - self._seen, now - begun)
+            self._seen = now
             if self._wake_fd in ready:
                 os.eventfd_read(self._wake_fd)
             events = ready.get(sock.fileno(), 0)
@@ -226,15 +230,21 @@ class Link:
     def _send(self, client: paho.Client) -> None:
         if not self._connected:
             return
+        if self._unsure and self._marker_mid is None and len(self._in_flight) < self._window:
+            self._marker_mid = self._beat(client)
+        self._send_commands(client)
+        while len(self._in_flight) < self._window and not client.want_write():
+            message = self._source.pop()
+            self._send_commands(client)  # what was subscribed before this message was put goes out before it
+            if message is None:
+                return
+            self._publish(client, message)
+
+    def _send_commands(self, client: paho.Client) -> None:
         with self._lock:
             commands, self._commands = self._commands, []
         for subscriptions, filters in commands:
             self._send_command(client, subscriptions, filters)
-        while len(self._in_flight) < self._window and not client.want_write():
-            message = self._source.pop()
-            if message is None:
-                return
-            self._publish(client, message)
 
     def _send_command(self, client: paho.Client, subscriptions: tuple[Subscription, ...], filters: tuple[str, ...]) -> None:
         if filters:
@@ -263,10 +273,22 @@ class Link:
             raise OSError(f"the broker has acknowledged nothing for {ACK_TIMEOUT:.0f} s")
         if pause > LATE + TICK:
             log.warning("the gateway was not running for a while", seconds=round(pause, 1))
-            info = client.publish(self._marker, b"mark", qos=1)
-            self._marker_mid = info.mid
+            self._doubt()
             for flight in self._in_flight.values():
                 flight.sent = now
+        elif not self._in_flight and now - self._acked > BEAT:
+            self._beat(client)
+
+    def _beat(self, client: paho.Client) -> int:
+        """Publish something of our own that has to be acknowledged; its packet id."""
+        beat = Outgoing(self._marker, b'{"nonce":"mark"}')
+        mid: int = client.publish(beat.topic, beat.payload, beat.qos).mid
+        self._in_flight[mid] = _InFlight(beat, self._clock.now())
+        return mid
+
+    def _doubt(self) -> None:
+        """The age of what comes in is not known until a marker that is sent from now on is acknowledged."""
+        self._unsure, self._marker_mid = True, None
 
     def _oldest(self, now: float) -> float:
         first = next(iter(self._in_flight.values()), None)
@@ -337,9 +359,9 @@ class Link:
 
         self._guarded(act)
 
-    def _on_disconnect(self, _c: Any, _u: Any, _flags: Any, code: ReasonCode, _p: Any) -> None:
-        if not self._reason:
-            self._reason = str(code) if code.is_failure else "the connection was closed"
+    def _on_disconnect(self, _c: Any, _u: Any, flags: Any, code: ReasonCode, _p: Any) -> None:
+        if not self._reason and flags.is_disconnect_packet_from_server:
+            self._reason = f"the broker has closed the connection: {code}"
 
     def _on_message(self, _c: Any, _u: Any, received: paho.MQTTMessage) -> None:
         def act() -> None:
@@ -360,7 +382,7 @@ class Link:
                     getattr(properties, "CorrelationData", None),
                     getattr(properties, "MessageExpiryInterval", None),
                     tuple(getattr(properties, "UserProperty", ())),
-                    self._marker_mid is not None or self._oldest(now) > LATE,
+                    self._unsure or self._oldest(now) > LATE or now - self._seen > LATE,
                 )
             )
 
@@ -368,11 +390,15 @@ class Link:
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
         def act() -> None:
-            if mid == self._marker_mid:
-                self._marker_mid = None
-            self._acked = self._clock.now()
+            now = self._acked = self._clock.now()
             flight = self._in_flight.pop(mid, None)
-            if flight is not None and code.is_failure:
+            if mid == self._marker_mid:
+                self._unsure, self._marker_mid = False, None
+            if flight is None:
+                return
+            if now - flight.sent > LATE:  # what follows it has waited as long
+                self._doubt()
+            if code.is_failure and flight.message.topic != self._marker:  # of that, the replays tell
                 log.warning("the broker refuses a message", topic=flight.message.topic, reason=str(code))
                 self._source.refused(flight.message)
 

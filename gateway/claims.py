@@ -35,6 +35,10 @@ class Claims:
         """The device is ours now."""
         self._named[path] = self._us
 
+    def forget(self, path: str) -> None:
+        """We have cleared the device's status: it names nobody."""
+        self._named.pop(path, None)
+
     def named(self, path: str) -> str | None:
         """Whom the device's status names."""
         return self._named.get(path)
@@ -47,9 +51,9 @@ class Claims:
         """What the device is to us, by its config key and its status."""
         return standing(self._us, configured, self._named.get(path), self._adopt)
 
-    def yields(self, other: str, configured: str | None, message: Message) -> bool:
-        """Whether a device that we run goes to the other gateway whose status this is."""
-        return yields(self._us, other, configured, self._adopt, dict(message.user).get("adopt"))
+    def yields(self, other: str, configured: str | None, our_adopted: str | None, message: Message) -> bool:
+        """Whether a device that we run, and say to have adopted, goes to the other gateway whose status this is."""
+        return yields(self._us, other, configured, our_adopted, dict(message.user).get("adopt"))
 
 
 def _gateway(payload: bytes) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
+from gateway.badpaths import BadPaths
 from gateway.board import Board
 from gateway.broker import Link, Subscription
 from gateway.catalog import Catalog
@@ -73,6 +74,7 @@ class Coordinator:
         self._catalog = catalog
         self._claims = claims
         self._board = board
+        self._bad_paths = BadPaths(lambda message: board.problem("bad_paths", message))
         self._open_data = open_data
         self._hold_requests = hold_requests
         self._serve_requests = serve_requests
@@ -282,10 +284,12 @@ class Coordinator:
     def _replay_configs(self) -> bool:
         """Replay the device configs in our scope; whether all of them came."""
         self._replayed.clear()
+        self._bad_paths.forget()
         filters = self._topics.config_filters(self._scope)
         whole = self._control_replay.run(Subscription(f, qos=0) for f in filters)
         if not whole:
             self._fill()
+        self._bad_paths.tell()
         self._control.subscribe(Subscription(f, qos=1, replay=False) for f in filters)
         known = len(self._replayed)
         cut = f"the broker cut the replay of retained configurations: {known} devices are known, some may be missing; {CURE}"
@@ -391,7 +395,7 @@ class Coordinator:
         elif not self._in_scope(device):
             return
         elif fault := path_fault(device):
-            log.warning("a device config has a path that can not be one", path=device, reason=fault)
+            self._bad_paths.heard(device, fault, message.payload)
         else:
             self._replayed.add(device)
             self._manager.config(device, message.payload)
@@ -412,7 +416,7 @@ class Coordinator:
             return
         elif entry.ours:
             configured = entry.verdict.gateway if entry.verdict else None
-            self._manager.foreign_status(path, self._claims.yields(named, configured, message))
+            self._manager.foreign_status(path, self._claims.yields(named, configured, entry.adopted_from, message))
         else:
             self._catalog.mark(entry, self._clock.now())
 

@@ -23,6 +23,7 @@ from gateway.errors import (
     GatewayError,
     Offline,
     OutcomeUnknown,
+    Rejected,
     Transient,
     Unavailable,
     Unreachable,
@@ -162,6 +163,7 @@ class Device:
         """Wait until that boot clock time, or until there is something to do."""
         with self._lock:
             if not (self._closing or self._reads or (self._writes and self._may_write())):
+                until = min(until, self._wake())  # a job or a reload may have come since the step
                 self._lock.wait(max(0.0, until - self._clock.now()))
 
     # ---- on the device thread
@@ -190,7 +192,9 @@ class Device:
         """A bug in a driver: answer the job in hand, mark the device, and begin again after a pause."""
         self.counters.failures += 1
         if self._current is not None:
-            self._current.ticket.finish(error=GatewayError("the driver failed; the gateway's log says more"))
+            failure = "the driver failed; the gateway's log says more"
+            claimed = self._current.ticket.claimed
+            self._current.ticket.finish(error=OutcomeUnknown(failure) if claimed else GatewayError(failure))
             self._current = None
         self._went_offline(PointError("internal", "the driver failed; the gateway's log says more"))
 
@@ -262,17 +266,17 @@ class Device:
 
         try:
             taken = self._interface.write(job.register, job.value, job.options, may_send)
-        except (Transient, Unreachable) as error:
+        except GatewayError as error:
             if isinstance(error, Unreachable):
                 self._went_offline(PointError(error.code, error.message))
-            if not job.ticket.claimed:
+            if not job.ticket.claimed or isinstance(error, Rejected):
                 raise
             raise OutcomeUnknown(f"the write was sent, but its end is not known: {error.message}") from error
         job.ticket.finish(taken)
 
     def _read(self, job: ReadJob) -> None:
         if job.sweep is None:
-            job.sweep = Sweep(self._interface.batches(job.registers))
+            job.sweep = Sweep(self._interface.batches(job.registers), self._clock)
         sweep = job.sweep
         if not sweep.done:
             sweep.step(self._interface)
@@ -285,7 +289,7 @@ class Device:
             self._lost(sweep)
         if not sweep.answered and sweep.trouble is not None:
             raise sweep.trouble
-        job.ticket.finish(job.result(Reading(self.spec.path, self._clock.wall(), sweep.values, sweep.errors)))
+        job.ticket.finish(job.result(Reading(self.spec.path, sweep.wall, sweep.values, sweep.errors)))
 
     # ---- polling
 
@@ -294,14 +298,17 @@ class Device:
             self._ensure_open()
         except Offline:
             return
+        if self.status.state is DeviceState.OFFLINE:
+            self._schedule.restart(now)
+        missed = self._schedule.missed
         late = self._schedule.begin(now)
         self.counters.polls += 1
-        self.counters.missed = self._schedule.missed
+        self.counters.missed += self._schedule.missed - missed
         if self.status.state in (DeviceState.ONLINE, DeviceState.DEGRADED):
             self.counters.max_late = max(self.counters.max_late, late)
         if self._left_out and now >= self._ask_again:
             self._leave_out({})
-        self._poll = Sweep(self._interface.batches(self._registers))
+        self._poll = Sweep(self._interface.batches(self._registers), self._clock)
         if self._poll.done:
             self._end_poll(self._poll)
 
@@ -312,10 +319,7 @@ class Device:
 
     def _end_poll(self, poll: Sweep) -> None:
         self._poll = None
-        poll.errors.update(self._left_out)
-        self._remember(poll)
-        if poll.answered or not self.spec.registers:
-            self._publish(poll)
+        self._publish(poll)
         if poll.lost:
             self._lost(poll)
         elif not poll.answered and poll.trouble is not None:
@@ -328,20 +332,21 @@ class Device:
             self._leave_out({name: error for name, error in poll.errors.items() if error.unsupported})
 
     def _publish(self, poll: Sweep) -> None:
+        poll.errors.update(self._left_out)
+        self._remember(poll)
         if not poll.answered:
             return
-        wall = self._clock.wall()
-        if self.status.last_reading is not None and wall <= self.status.last_reading:
-            wall = self.status.last_reading + 1e-6
+        wall = poll.wall
+        if self.status.last_reading is not None:  # whole microseconds, as they are told: each one later than the last
+            wall = max(wall, round(self.status.last_reading + 1e-6, 6))
         self.status = replace(self.status, last_reading=wall)
         self._outlet.reading(self.spec, Reading(self.spec.path, wall, poll.values, poll.errors))
 
     def _remember(self, sweep: Sweep) -> None:
-        wall = self._clock.wall()
         if len(sweep.values) == len(self.spec.registers):
-            self.last.whole(wall, sweep.values)
+            self.last.whole(sweep.wall, sweep.values)
         else:
-            self.last.partly(wall, sweep.values, sweep.errors)
+            self.last.partly(sweep.wall, sweep.values, sweep.errors)
 
     def _leave_out(self, unsupported: dict[str, PointError]) -> None:
         if unsupported.keys() == self._left_out.keys():
@@ -367,7 +372,6 @@ class Device:
             self._publish(poll)
         self._leave_out({})
         self._next_try = now + self._backoff.next()
-        self._schedule.restart(now)
         self.last.failed((register.name for register in self.spec.registers), reason)
         state = DeviceState.OFFLINE
         next_try = self._clock.wall() + self._next_try - now
@@ -422,5 +426,7 @@ class DeviceThread:
             except Exception as error:
                 log.exception("a driver failed", device=device.spec.path, driver=device.spec.driver_type)
                 device.crashed(error)
-        device.finish()
-        self._ended(device.spec.path)
+        try:
+            device.finish()
+        finally:
+            self._ended(device.spec.path)

@@ -34,6 +34,7 @@ class Fleet:
         self._misconfigured: set[str] = set()
         self._foreign: frozenset[str] = frozenset()
         self._numbers = count()
+        self._settled: dict[str, float] = {}
         self._past = Counters()
         self._by_link: dict[object, set[str]] = defaultdict(set)
         self._below: dict[str, set[str]] = defaultdict(set)
@@ -47,9 +48,15 @@ class Fleet:
         """
         for size in range(len(levels), MIN_LEVELS - 1, -1):
             path = "/".join(levels[:size])
-            if path in self._threads or path in self._misconfigured or path in self._foreign:
+            broken = path in self._misconfigured and not self._is_point(levels)
+            if path in self._threads or path in self._foreign or broken:
                 return path, "/".join(levels[size:])
         raise UnknownDevice(f'no device is configured at "{"/".join(levels)}"')
+
+    def _is_point(self, levels: tuple[str, ...]) -> bool:
+        """Whether the levels are a point of a device that runs: one below it that can not run does not hide it."""
+        above = ((self._specs.get(path), point) for path, point in _above("/".join(levels)))
+        return any(spec and any(register.name == point for register in spec.registers) for spec, point in above)
 
     def is_foreign(self, path: str) -> bool:
         """Whether the device is another gateway's."""
@@ -85,6 +92,7 @@ class Fleet:
 
     def settle(self, path: str, until: float) -> None:
         """The claim to a device is new: it may not be written before then."""
+        self._settled[path] = until
         thread = self._threads.get(path)
         if thread is not None:
             thread.device.writes_from = until
@@ -116,7 +124,7 @@ class Fleet:
             self._past.failures += counters.failures
         spec = self._specs.get(path)
         if spec is not None:
-            self._start(spec, 0.0)
+            self._start(spec, self._settled.get(path, 0.0))
 
     def stop_all(self, deadline: float) -> list[str]:
         """End every device by that boot clock time; the names of threads that did not."""

@@ -12,13 +12,13 @@ class LastValues:
     """Written by one thread, read by any."""
 
     def __init__(self) -> None:
-        self._whole: Mapping[str, Scalar] = {}
-        self._wall = 0.0
+        self._whole: tuple[Mapping[str, Scalar], float] = ({}, 0.0)
         self._single: dict[str, LastValue] = {}
 
     def whole(self, wall: float, values: Mapping[str, Scalar]) -> None:
         """Every point has a value, and no error."""
-        self._whole, self._wall, self._single = values, wall, {}
+        self._whole = (values, wall)  # one value, so that nobody sees new values under an old time
+        self._single = {}
 
     def partly(self, wall: float, values: Mapping[str, Scalar], errors: Mapping[str, PointError]) -> None:
         """Some points have a new value or a new error; the others stay."""
@@ -34,4 +34,5 @@ class LastValues:
         single = self._single.get(name)
         if single is not None:
             return single
-        return LastValue(self._whole[name], self._wall) if name in self._whole else LastValue()
+        values, wall = self._whole
+        return LastValue(values[name], wall) if name in values else LastValue()

@@ -21,6 +21,7 @@ from gateway.ownership import SETTLING, Standing
 from gateway.queues import ControlQueue, DataQueue
 from gateway.store.compile import Verdict
 from gateway.store.device_config import Spec
+from gateway.store.documents import sha256
 from gateway.store.state import MovedAside, StateError, StoredDevice
 from gateway.topics import Topics, topic_point
 
@@ -93,7 +94,9 @@ class Manager:
             moved = self._state.open()
             stored = self._state.load()
         except StateError as error:
+            log.error("the state file can not be used", reason=error.message)  # noqa: TRY400  # the reason is enough
             self._board.problem("state_unusable", error.message)
+            self._state = None
             return
         if moved is not None:
             log.error("the state file was damaged and is set aside", file=str(moved.path), reason=moved.reason)
@@ -177,7 +180,7 @@ class Manager:
         same = [
             entry
             for entry in entries
-            if (spec := self._fleet.spec(entry.path)) and entry.verdict and entry.stale and spec.hash == entry.verdict.hash
+            if (spec := self._fleet.spec(entry.path)) and entry.stale and spec.hash == sha256(entry.payload)
         ]
         return {entry.path: index / len(same) for index, entry in enumerate(same)}
 
@@ -227,7 +230,7 @@ class Manager:
         """The config is bad and nothing runs: run the last good one from disk, if there is one."""
         stored = self._stored.get(entry.path)
         verdict = self._catalog.compile(entry.path, stored.payload, stored.documents) if stored else None
-        if verdict is not None and verdict.spec is not None:
+        if verdict is not None and verdict.spec is not None and not self._fleet.collision(verdict.spec):
             self._fleet.run(verdict.spec, settle, self._clock.now())
             return
         self._fleet.misconfigured(entry.path)
@@ -288,6 +291,7 @@ class Manager:
     def _clear(self, path: str, spec: Spec | None) -> None:
         """Clear every retained topic of a device that is gone."""
         self.clear([self._topics.status(path), self._topics.meta(path)])
+        self._claims.forget(path)
         if spec is not None and spec.device.retain:
             points = [r.name for r in spec.registers if spec.device.publish_depth_first and topic_point(r.name)]
             readings = [self._topics.all(path), *(self._topics.point(path, name) for name in points)]

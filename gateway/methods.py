@@ -75,14 +75,15 @@ class Methods:
     def get_point(self, call: Call) -> None:
         """One point, read from the device now: its value."""
         device, point = self._device(call, "device", "point")
-        register = self._register(device.spec, point)
+        spec = device.spec  # once: it may change meanwhile
+        register = self._register(spec, point)
 
         def value(reading: Reading) -> Scalar:
             if error := reading.errors.get(register.name):
                 raise PointFailed(error.code, error.message)
             return reading.values[register.name]
 
-        device.submit(ReadJob(device.spec, (register,), call.ticket, value))
+        device.submit(ReadJob(spec, (register,), call.ticket, value))
 
     def get_points(self, call: Call) -> None:
         """Some points of one device, read now: an object like a reading."""
@@ -90,15 +91,17 @@ class Methods:
         points = call.arguments.get("points")
         if point or not isinstance(points, list) or not points or not all(isinstance(name, str) for name in points):
             raise BadRequest('name the points in the payload: {"points": ["a", "b"]}')
-        registers = tuple(self._register(device.spec, name) for name in dict.fromkeys(points))
-        device.submit(ReadJob(device.spec, registers, call.ticket, reading_payload))
+        spec = device.spec
+        registers = tuple(self._register(spec, name) for name in dict.fromkeys(points))
+        device.submit(ReadJob(spec, registers, call.ticket, reading_payload))
 
     def scrape_all(self, call: Call) -> None:
         """Every point of one device, read now: an object like a reading."""
         device, point = self._device(call, "device")
+        spec = device.spec
         if point:
-            raise self._unknown_point(device.spec, point)
-        device.submit(ReadJob(device.spec, device.spec.registers, call.ticket, reading_payload))
+            raise self._unknown_point(spec, point)
+        device.submit(ReadJob(spec, spec.registers, call.ticket, reading_payload))
 
     def last(self, call: Call) -> None:
         """The last good value of a point, without asking the device; of every point if none is named."""
@@ -149,29 +152,28 @@ class Methods:
     # ---- what a request names
 
     def _for_gateway(self, call: Call) -> None:
-        self._no_other_arguments(call)
         if call.target and call.target != (self._gateway_id,):
             if len(call.target) == 1:
                 raise Silence
             raise BadRequest(f'"{call.method}" asks a gateway: name its id, or nothing, after the method')
+        self._no_other_arguments(call)
 
     def _device(self, call: Call, *arguments: str) -> tuple[Device, str]:
         """The device and the point that topic and payload name. Raises Silence if another gateway has the device."""
-        self._no_other_arguments(call, *arguments)
-        levels = call.target
-        if levels == (self._gateway_id,):
-            levels = ()
+        levels = () if call.target == (self._gateway_id,) else call.target
+        if len(levels) == 1:
+            raise Silence
         named = call.arguments.get("device", "")
         if not isinstance(named, str) or (named and levels):
             raise BadRequest("name the device once, in the topic or as a text in the payload")
-        if len(levels) == 1:
-            raise Silence
+        if not (named or levels):
+            self._no_other_arguments(call, *arguments)
+            raise BadRequest("name a device after the method in the topic, or as device in the payload")
         path, point = self._find(tuple(named.split("/")) if named else levels, exact=bool(named))
+        self._no_other_arguments(call, *arguments)  # not before: of another gateway's device it is no business of ours
         return self._fleet.device(path), self._point(call, point)
 
     def _find(self, levels: tuple[str, ...], exact: bool) -> tuple[str, str]:
-        if not levels:
-            raise BadRequest("name a device after the method in the topic, or as device in the payload")
         if not any(self._in_scope("/".join(levels[:size])) for size in range(1, len(levels) + 1)):
             raise Silence
         path, point = self._fleet.find(levels)
@@ -222,7 +224,7 @@ _MISSING = object()
 
 def _plain(payload: str, register: Register) -> Any:
     """The value of a payload that is no object: JSON, or for a text or enum point the text itself."""
-    if not payload.strip():
+    if not payload.strip() or payload.lstrip().startswith("{"):
         return _MISSING
     textual = register.type == "string"
     if textual and not payload.startswith('"') and payload.strip() != "null":

@@ -10,7 +10,7 @@ Scalar = bool | int | float | str
 """A point's value, as it stands in JSON."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Register:
     """One point of a device, made by ``Interface.register`` from a validated row; drivers add its address.
 

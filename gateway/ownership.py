@@ -33,16 +33,17 @@ def standing(us: str, configured: str | None, named: str | None, adopt: Collecti
     return Standing.OURS if named == us else Standing.OTHER
 
 
-def yields(us: str, other: str, configured: str | None, adopt: Collection[str], adopted_from: str | None) -> bool:
+def yields(us: str, other: str, configured: str | None, our_adopted: str | None, adopted_from: str | None) -> bool:
     """Whether we give a device that we run to the other gateway whose claim we see.
 
-    ``adopted_from`` is the id that the other says it adopts the device from. Of two claims alike the smaller id stays.
+    ``our_adopted`` and ``adopted_from`` are the ids that our claim and the other's say they adopt the device from: both
+    sides know these two, so that they come to the same end. Of two claims alike the smaller id stays.
     """
     if configured is not None:
         return configured != us
-    if adopted_from == us:
-        return True
-    return other not in adopt and other < us
+    if (adopted_from == us) != (our_adopted == other):
+        return adopted_from == us
+    return other < us
 
 
 def displaced(us: tuple[str, str], seen: dict[str, object]) -> bool:

@@ -279,5 +279,5 @@ def _object_or_nothing(payload: bytes) -> Mapping[str, Any]:
 
 def _unknown(method: str, known: Mapping[str, Handler]) -> GatewayError:
     near = nearest(method, known)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
+    hint = f'; did you mean "{near}"?' if near else ""
     return UnknownMethod(f'there is no method "{method}"{hint}', methods=sorted(known))

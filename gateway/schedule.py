@@ -27,8 +27,8 @@ class Schedule:
 
     def begin(self, now: float) -> float:
         """A poll begins: set the next due time, skipping those that have passed; how late it begins, in seconds."""
-        late = now - self.due
-        following = self._tick_after(self.due)
+        late = max(0.0, now - self.due)
+        following = self._tick_after(min(self.due, now))
         latest = self._tick_after(now)
         self.missed += max(0, round((latest - following) / self.interval))
         self.due = max(following, latest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from gateway.clock import Clock
 from gateway.errors import DeviceError, Transient, Unreachable
 from gateway.interfaces.base import Batch, Interface, Split
 from gateway.model import PointError, Register, Scalar
@@ -16,11 +17,14 @@ TIMEOUTS_IN_A_ROW = 2
 class Sweep:
     """What is still to be asked, and what the device has answered so far.
 
-    ``answered`` says that the device answered at least one request, be it with a refusal. ``trouble`` is the last error
-    that concerned the device rather than a point, ``lost`` says that it was a lost connection.
+    ``answered`` says that the device answered at least one request, be it with a refusal, and ``wall`` when it last did
+    (wall clock seconds). ``trouble`` is the last error that concerned the device rather than a point, ``lost`` says that it
+    was a lost connection.
     """
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
+    def __init__(self, batches: Sequence[Batch], clock: Clock) -> None:
+        self._clock = clock
+        self.wall = clock.wall()
         self.values: dict[str, Scalar] = {}
         self.errors: dict[str, PointError] = {}
         self.answered = False
@@ -34,30 +38,29 @@ class Sweep:
         """Whether nothing is left to ask."""
         return not self._batches
 
-    def step(self, interface: Interface) -> bool:
-        """Ask for the next batch: at most one request on the wire. Whether the device answered."""
+    def step(self, interface: Interface) -> None:
+        """Ask for the next batch: at most one request on the wire."""
         batch = self._batches.popleft()
         try:
             taken = interface.read(batch)
         except Split as split:
             self._batches.extendleft(reversed(split.batches))
             self._heard()
-            return True
+            return
         except Unreachable as error:
             self.lost = True
             self._fail(batch.registers, error)
             self.abandon(error)
-            return False
+            return
         except Transient as error:
             self._missed(batch, error)
-            return False
+            return
         for name, value in taken.items():
             if isinstance(value, PointError):
                 self.errors[name] = value
             else:
                 self.values[name] = value
         self._heard()
-        return True
 
     def abandon(self, error: DeviceError) -> None:
         """Give up what has not been asked yet."""
@@ -67,6 +70,7 @@ class Sweep:
 
     def _heard(self) -> None:
         self.answered = True
+        self.wall = self._clock.wall()
         self._silent = 0
 
     def _missed(self, batch: Batch, error: Transient) -> None:

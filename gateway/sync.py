@@ -13,6 +13,7 @@ from itertools import count
 from gateway.broker import Link, Subscription
 from gateway.clock import Clock
 from gateway.model import Message, Outgoing
+from gateway.payloads import dump
 
 SILENCE = 2.0
 """Seconds without any message after which a replay without its sentinel counts as cut."""
@@ -56,7 +57,7 @@ class Replayer:
         """Subscribe, and handle what is replayed; whether it was whole. Raises LinkLost."""
         wanted = list(subscriptions)
         qos = max(subscription.qos for subscription in wanted)
-        self._heard, self._wanted = False, f"{self._nonce}-{next(self._numbers)}".encode()
+        self._heard, self._wanted = False, dump({"nonce": f"{self._nonce}-{next(self._numbers)}"})
         self._link.subscribe([*wanted, Subscription(self._sentinel, qos)])
         self._put(Outgoing(self._sentinel, self._wanted, qos))
         last = self._clock.now()

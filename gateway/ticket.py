@@ -55,8 +55,12 @@ class Ticket:
 
     def expire(self) -> bool:
         """Answer that the deadline has come: ``timeout``, or ``outcome_unknown`` once a write was let through."""
+        with self._lock:  # a claim that comes in between would leave after it was told that nothing left
+            if self._answered:
+                return False
+            self._answered = True
+        error: GatewayError = DeadlinePassed("no answer from the device within the deadline")
         if self._claimed:
-            return self.finish(
-                error=OutcomeUnknown("the write was sent and the device has not answered yet; read the point back")
-            )
-        return self.finish(error=DeadlinePassed("no answer from the device within the deadline"))
+            error = OutcomeUnknown("the write was sent and the device has not answered yet; read the point back")
+        self._answer(None, error)
+        return True

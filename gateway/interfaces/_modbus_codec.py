@@ -55,7 +55,7 @@ class Table(IntEnum):
         return 2000 if self.bits else 125
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModbusRegister(Register):
     """A point at ``count`` addresses of a table, from ``address`` (0-based, as on the wire).
 

@@ -70,7 +70,7 @@ class FakeRow(RegistryRow):
     type: str = Field("string", alias="Type")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FakeRegister(Register):
     """A point in memory: its first raw value, or the name of the waveform that it follows."""
 

@@ -19,7 +19,7 @@ from gateway.store.faults import Faults, checked, config_fault, keys, nearest, o
 from gateway.store.links import PREFIX, Links, parsed
 from gateway.store.registry import Registry
 from gateway.store.volttron import DRIVER_KEYS, KEYS
-from gateway.topics import is_topic, path_fault
+from gateway.topics import Topics, is_topic, path_fault
 from gateway.values import shown
 
 
@@ -65,7 +65,7 @@ def compile_device(
     spec = None
     if document is not None:
         if may_link(payload):
-            document = links.expand(document, (), (f"devices/{path}",))
+            document = links.expand(document, (), (_own_link(path),))
         spec = _Compiler(path, env, Credentials(credentials_dir, faults), links, faults).spec(document, document_hash)
     owner = document.get("gateway") if document else None
     return Verdict(
@@ -79,6 +79,12 @@ def compile_device(
         gateway=owner if isinstance(owner, str) and owner else None,
         more=faults.more,
     )
+
+
+def _own_link(path: str) -> str:
+    """What a link to the device config itself would say."""
+    topics = Topics("")
+    return topics.device_config(path).removeprefix(topics.document(""))
 
 
 def _document(payload: bytes, faults: Faults) -> dict[str, Any] | None:
