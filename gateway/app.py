@@ -33,6 +33,8 @@ from gateway.topics import Topics, matches
 
 log = structlog.get_logger()
 
+LINGER = 0.005
+"""Seconds that a reading may wait for others to be sent with it."""
 STOP_WITHIN = 9.0
 """Seconds for a whole stop."""
 STACK = 512 * 1024
@@ -69,7 +71,9 @@ class Gateway:
             will,
             lambda: self.coordinator.let_in(),
         )
-        self.data = Link(settings.broker, f"{gateway_id}.data", self.data_queue, self._heard_data, clock, sentinel)
+        self.data = Link(
+            settings.broker, f"{gateway_id}.data", self.data_queue, self._heard_data, clock, sentinel, linger=LINGER
+        )
         self.state = StateDb(settings.state_dir / "state.db")
         self.stats = Stats(clock, self.board, self.fleet, self.publisher, self.rpc, self.control_queue, self.data_queue)
         catalog, claims = Catalog(env, settings.credentials_dir), Claims(gateway_id, settings.adopt)

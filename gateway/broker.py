@@ -68,7 +68,8 @@ class _InFlight:
 class Link:
     """One MQTT 5 connection that comes back by itself: clean start, no session left behind.
 
-    ``gate`` is asked before each attempt; while it says no, the link stays down. ``marker`` is a topic of our own: a
+    ``gate`` is asked before each attempt; while it says no, the link stays down. ``linger`` is how many seconds an idle link
+    waits for company when it is given a message: sending some at a time costs half of sending each alone. ``marker`` is a topic of our own: a
     message to it comes back acknowledged only after the backlog of a pause has been read.
     """
 
@@ -82,6 +83,7 @@ class Link:
         marker: str,
         will: Outgoing | None = None,
         gate: Callable[[], bool] = lambda: True,
+        linger: float = 0.0,
     ) -> None:
         self._settings = settings
         self._client_id = client_id
@@ -91,6 +93,8 @@ class Link:
         self._marker = marker
         self._will = will
         self._gate = gate
+        self._linger = linger
+        self._woken = False
         self._thread = threading.Thread(target=self._run, name=f"mqtt:{client_id}", daemon=True)
         self._stopping = threading.Event()
         self._wake_fd = -1
@@ -141,7 +145,8 @@ class Link:
 
     def wake(self) -> None:
         """There is something to send."""
-        if self._wake_fd >= 0:
+        if self._wake_fd >= 0 and not self._woken:
+            self._woken = True
             os.eventfd_write(self._wake_fd, 1)
 
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
@@ -161,7 +166,7 @@ class Link:
     def _run(self) -> None:
         backoff = Backoff(random.random, first=1.0, most=5.0)
         refused = Backoff(random.random, first=2.0, most=60.0)
-        told = None
+        told: str | None = None
         while not self._stopping.is_set():
             pause = 0.2
             if self._gate():
@@ -169,6 +174,7 @@ class Link:
                 if self._connected:
                     backoff.reset()
                     refused.reset()
+                    told = None
                 told = self._lost(told)
                 pause = (backoff if self._let_in else refused).next()
             self._stopping.wait(pause)
@@ -207,7 +213,10 @@ class Link:
             self._watch(client, now, now - self._seen, now - begun)
             self._seen = now
             if self._wake_fd in ready:
+                if self._linger and not self._in_flight:
+                    self._stopping.wait(self._linger)
                 os.eventfd_read(self._wake_fd)
+                self._woken = False
             events = ready.get(sock.fileno(), 0)
             if events & ~select.POLLOUT:
                 self._read(client, sock)

@@ -385,8 +385,8 @@ class Coordinator:
             self._device_message(below, message)
 
     def _config_message(self, path: str, message: Message) -> None:
-        device = path.removeprefix("devices/")
-        if device == path:
+        device = self._topics.configured_device(path)
+        if device is None:
             if path in self._asked:
                 self._came.add(path)
                 self._manager.document(path, message.payload)

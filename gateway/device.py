@@ -308,9 +308,11 @@ class Device:
             self.counters.max_late = max(self.counters.max_late, late)
         if self._left_out and now >= self._ask_again:
             self._leave_out({})
-        self._poll = Sweep(self._interface.batches(self._registers), self._clock)
-        if self._poll.done:
-            self._end_poll(self._poll)
+        poll = self._poll = Sweep(self._interface.batches(self._registers), self._clock)
+        if poll.done:
+            self._end_poll(poll)
+        else:
+            self._poll_step(poll)
 
     def _poll_step(self, poll: Sweep) -> None:
         poll.step(self._interface)
@@ -336,8 +338,8 @@ class Device:
         self._remember(poll)
         if not poll.answered:
             return
-        wall = poll.wall
-        if self.status.last_reading is not None:  # whole microseconds, as they are told: each one later than the last
+        wall = round(poll.wall, 6)  # as it is told: each one is at least a microsecond later than the last
+        if self.status.last_reading is not None:
             wall = max(wall, round(self.status.last_reading + 1e-6, 6))
         self.status = replace(self.status, last_reading=wall)
         self._outlet.reading(self.spec, Reading(self.spec.path, wall, poll.values, poll.errors))

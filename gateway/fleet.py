@@ -15,9 +15,13 @@ from gateway.errors import Misconfigured, UnknownDevice
 from gateway.interfaces.base import Environment
 from gateway.schedule import spread
 from gateway.store.device_config import Spec
-from gateway.topics import MIN_LEVELS
+from gateway.suggest import nearest
+from gateway.topics import MAX_LEVELS, MIN_LEVELS
 
 log = structlog.get_logger()
+
+NEIGHBOURS = 50
+"""Paths that an unknown one is compared with: more would take the dispatcher too long."""
 
 
 class Fleet:
@@ -51,7 +55,16 @@ class Fleet:
             broken = path in self._misconfigured and not self._is_point(levels)
             if path in self._threads or path in self._foreign or broken:
                 return path, "/".join(levels[size:])
-        raise UnknownDevice(f'no device is configured at "{"/".join(levels)}"')
+        near = self._neighbour(levels)
+        hint = f'; did you mean "{near}"?' if near else ""
+        raise UnknownDevice(f'no device is configured at "{"/".join(levels)}"{hint}')
+
+    def _neighbour(self, levels: tuple[str, ...]) -> str:
+        """A device in the same building that was probably meant; empty if there is none."""
+        building = "/".join(levels[:2]).lower() + "/"
+        known = [path for path in list(self._specs) if path.lower().startswith(building)][:NEIGHBOURS]
+        heads = ("/".join(levels[:size]) for size in range(MIN_LEVELS, min(len(levels), MAX_LEVELS) + 1))
+        return next(filter(None, (nearest(head, known) for head in heads)), "")
 
     def _is_point(self, levels: tuple[str, ...]) -> bool:
         """Whether the levels are a point of a device that runs: one below it that can not run does not hide it."""

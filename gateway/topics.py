@@ -41,6 +41,11 @@ class Topics:
         """The path below ``config/`` of a topic, such as ``devices/C/B/D``; None if it is not there."""
         return self._below("config", topic)
 
+    def configured_device(self, config_path: str) -> str | None:
+        """The device that a path below ``config/`` configures; None if it is that of a document."""
+        root = "devices/"
+        return config_path.removeprefix(root) if config_path.startswith(root) else None
+
     def all(self, path: str) -> str:
         """Where readings go."""
         return self._at("devices", path, "all")

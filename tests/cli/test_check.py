@@ -1,0 +1,153 @@
+"""``gateway check``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.check import check
+
+REGISTRY = "Point Name,Volttron Point Name,Type\np,p,float\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with a device that links to a registry beside it."""
+    write(tmp_path / "device.json", {"driver_type": "fake", "registry_config": "config://registry_configs/fake.csv"})
+    write(tmp_path / "fake.csv", REGISTRY)
+    return tmp_path
+
+
+def write(path: Path, content: object) -> Path:
+    """A file with a text, or a value as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def run(*files: Path, credentials_dir: Path | None = None) -> tuple[int, list[str]]:
+    """The exit code, and the lines without the folder of the files."""
+    lines: list[str] = []
+    code = check(list(files), lines.append, credentials_dir)
+    return code, [line.replace(f"{files[0].parent}/", "") for line in lines]
+
+
+def test_a_good_device_is_ok(site: Path):
+    """A config whose registry is beside it passes, with a line that says what it is."""
+    assert run(site / "device.json") == (0, ["device.json: ok, a fake device with 1 point, polled every 60 s"])
+
+
+def test_faults_have_the_words_of_the_status(site: Path):
+    """Each fault is a line with place, words and suggestion, and the exit code is 1."""
+    write(site / "fake.csv", "Point Name,Volttron Point Name,Typ\n,,\np,p,floaty\n")
+    code, lines = run(site / "device.json")
+
+    assert code == 1
+    assert lines == [
+        'device.json: registry column "Typ": is not known (suggestion: Type)',
+        'device.json: registry row 3, column "Type": "floaty" is not one of int, integer, float, bool, boolean, string'
+        " (suggestion: float)",
+        "device.json: 2 faults",
+    ]
+
+
+def test_warnings_are_told_and_allowed(site: Path):
+    """A warning does not make a config fail."""
+    write(site / "device.json", {"driver_type": "fake", "campus": "c"})
+    code, lines = run(site / "device.json")
+
+    assert code == 0
+    assert lines[0] == "device.json: warning: campus: is known to VOLTTRON and has no use here"
+
+
+@pytest.mark.parametrize("place", ["registry_configs/fake.csv", "sub/registry_configs/fake.csv"])
+def test_a_link_is_found_up_to_the_folder_of_devices(tmp_path: Path, place: str):
+    """In VOLTTRON's layout the registries stand beside the folder devices; further up nothing is looked at."""
+    config = {"driver_type": "fake", "registry_config": "config://registry_configs/fake.csv"}
+    write(tmp_path / place, REGISTRY)
+    device = write(tmp_path / "sub" / "devices" / "C" / "B" / "D", config)
+
+    assert run(device)[0] == (0 if place.startswith("sub") else 1)
+
+
+def test_given_files_come_first(site: Path):
+    """A registry on the command line is used before one beside the config, by the longest end of its path."""
+    config = site / "device.json"
+    near = write(site / "x" / "fake.csv", "not,a,registry\n1,2,3\n")
+    good = write(site / "y" / "registry_configs" / "fake.csv", REGISTRY)
+    write(site / "fake.csv", "not,a,registry\n1,2,3\n")
+
+    assert run(config, near, good)[0] == 0
+    assert run(config, near)[0] == 1
+
+
+def test_two_files_that_fit_alike_are_not_guessed_between(site: Path):
+    """When two given files may be the linked document, both are named."""
+    one, two = (write(site / folder / "fake.csv", REGISTRY) for folder in "xy")
+    code, lines = run(site / "device.json", one, two)
+
+    assert code == 1
+    assert lines[0] == "device.json: config://registry_configs/fake.csv may be x/fake.csv or y/fake.csv: give one of them"
+
+
+def test_a_file_in_other_case_is_suggested(site: Path):
+    """A missing document names the file that differs only in case."""
+    (site / "fake.csv").rename(site / "Fake.csv")
+    code, lines = run(site / "device.json")
+
+    assert code == 1
+    assert lines[0].endswith('"registry_configs/fake.csv" (suggestion: config://registry_configs/Fake.csv)')
+
+
+def test_links_of_linked_documents_are_followed(site: Path):
+    """A document that is linked to by a linked one is found too."""
+    write(site / "fake.csv", "Point Name,Volttron Point Name,Type,Enum\np,p,int,config://modes.json\n")
+    write(site / "modes.json", {"0": "Off", "1": "On"})
+
+    assert run(site / "device.json")[0] == 0
+
+
+def test_a_registry_alone_is_described(site: Path):
+    """A CSV or a list of rows is told by rows and columns."""
+    rows = write(site / "rows.json", [{"A": 1}, {"B": 2}])
+
+    assert run(site / "fake.csv", rows) == (
+        0,
+        [
+            "fake.csv: ok, a registry of 1 row with the columns Point Name, Volttron Point Name, Type",
+            "rows.json: ok, a registry of 2 rows with the keys A, B",
+        ],
+    )
+
+
+def test_a_registry_alone_has_faults_of_form(site: Path):
+    """Without a driver the form is judged: surplus cells, rows that are no objects, text that can not be read."""
+    ragged = write(site / "ragged.csv", "A,B\n1,2,3\n")
+    rows = write(site / "rows.json", [5])
+    broken = write(site / "broken.json", "[1")
+    code, lines = run(ragged, rows, broken)
+
+    assert code == 1
+    assert [line.partition(":")[0] for line in lines if "1 fault" not in line] == ["ragged.csv", "rows.json", "broken.json"]
+    assert lines[1] == "ragged.csv: 1 fault"
+
+
+def test_a_file_that_can_not_be_read_is_two(site: Path):
+    """A missing file or a folder is told, and the other files are judged all the same."""
+    code, lines = run(site / "none.json", site, site / "fake.csv")
+
+    assert code == 2
+    assert lines[0] == "none.json: can not be read: No such file or directory"
+    assert len(lines) == 3
+
+
+def test_secrets_are_looked_for_where_they_are_said_to_be(tmp_path: Path):
+    """With a credentials directory a config that names a secret can be judged."""
+    config = {"driver_type": "modbus", "driver_config": {"device_address": {"secret": "device.host"}}}
+    device = write(tmp_path / "device.json", config)
+    write(tmp_path / "vault" / "device.host", "10.0.0.1\n")
+
+    assert run(device, credentials_dir=tmp_path / "vault")[0] == 0
+    assert run(device)[0] == 1

@@ -1,0 +1,176 @@
+"""Test doubles that several test modules share."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.broker import Subscription
+from gateway.device import Device
+from gateway.errors import GatewayError
+from gateway.interfaces.base import Batch, Interface, MaySend
+from gateway.model import DeviceStatus, PointError, Reading, Register, Scalar
+from gateway.store.device_config import DeviceConfig, Spec
+
+
+class FakeClock:
+    """Both clocks of the gateway, standing still until a test moves them."""
+
+    def __init__(self, now: float = 1_000.0, wall: float = 1_795_341_600.0) -> None:
+        self._now = now
+        self._wall = wall
+
+    def now(self) -> float:
+        """Seconds on the boot clock."""
+        return self._now
+
+    def wall(self) -> float:
+        """Seconds since 1970-01-01T00:00Z; the default is 2026-11-22T10:00:00Z."""
+        return self._wall
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both clocks."""
+        self._now += seconds
+        self._wall += seconds
+
+    def set_wall(self, wall: float) -> None:
+        """Let somebody set the wall clock."""
+        self._wall = wall
+
+
+@dataclass
+class Gate:
+    """A ``may_send`` that counts its calls, and raises what it is given."""
+
+    refusal: GatewayError | None = None
+    calls: int = 0
+
+    def __call__(self) -> None:
+        """Pass, or raise the refusal."""
+        self.calls += 1
+        if self.refusal is not None:
+            raise self.refusal
+
+
+def point(name: str, type: str = "float", **fields: Any) -> Register:
+    """A point whose raw values are what clients see."""
+    return Register(**{"name": name, "type": type, "raw_type": type} | fields)
+
+
+def spec(wire: Wire, *registers: Register, path: str = "C/B/D", **device: Any) -> Spec:
+    """A device with these points at the other end of a wire."""
+    config = DeviceConfig(**{"driver_type": "scripted", "interval": 10} | device)
+    return Spec(path, "scripted", ScriptedInterface, wire, registers, config, "hash", repr((wire.name, registers, device)))
+
+
+@dataclass
+class Wire:
+    """A device on paper: ``expect`` says what is asked next and what comes back, anything else fails the test.
+
+    An answer that is an exception is raised, a callable is called. ``down`` is raised by ``open``, ``unsent`` by a write
+    before anything leaves. ``log`` is all that was done, ``batch`` how many registers one request reads.
+    """
+
+    name: str = "wire"
+    batch: int = 1
+    down: Exception | None = None
+    unsent: Exception | None = None
+    log: list[str] = field(default_factory=list)
+    script: deque[tuple[str, Any]] = field(default_factory=deque)
+
+    def expect(self, asked: str, answer: Any) -> None:
+        """Next comes this request, and this is the answer."""
+        self.script.append((asked, answer))
+
+    def ask(self, asked: str) -> Any:
+        """The answer that the script has."""
+        self.log.append(asked)
+        wanted, answer = self.script.popleft() if self.script else ("nothing more", None)
+        assert asked == wanted
+        if isinstance(answer, Exception):
+            raise answer
+        return answer() if callable(answer) else answer
+
+
+class ScriptedInterface(Interface):
+    """Asks its Wire: ``read a,b`` is answered with ``{name: value or error}``, ``write a=1`` with the value taken."""
+
+    config: Wire
+
+    def _open(self) -> None:
+        self.config.log.append("open")
+        if self.config.down:
+            raise self.config.down
+
+    def _close(self) -> None:
+        self.config.log.append("close")
+
+    def _plan(self, registers: Sequence[Register]) -> list[Batch]:
+        size = self.config.batch
+        return [Batch(tuple(registers[at : at + size])) for at in range(0, len(registers), size)]
+
+    def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
+        return dict(self.config.ask("read " + ",".join(register.name for register in batch.registers)))
+
+    def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Any:
+        if self.config.unsent:
+            raise self.config.unsent
+        may_send()
+        return self.config.ask(f"write {register.name}={raw}")
+
+
+class NullableInterface(ScriptedInterface):
+    """One whose protocol knows priorities, so that a write of null relinquishes."""
+
+    write_options = frozenset({"priority"})
+
+
+@dataclass
+class RecordingOutlet:
+    """Keeps what a device has told."""
+
+    readings: list[Reading] = field(default_factory=list)
+    statuses: list[DeviceStatus] = field(default_factory=list)
+
+    def reading(self, spec: Spec, reading: Reading) -> None:
+        """A poll brought this."""
+        self.readings.append(reading)
+
+    def status(self, path: str, status: DeviceStatus) -> None:
+        """The device's state has changed."""
+        self.statuses.append(status)
+
+
+class StillThread:
+    """A device's thread that never runs: the test calls ``device.step`` and ``end``."""
+
+    def __init__(self, device: Device, ended: Callable[[str], None]) -> None:
+        self.device = device
+        self.end = lambda: ended(device.spec.path)
+        self.name = f"device:{device.spec.path}"
+        self.stuck = False
+
+    def start(self) -> None:
+        """Nothing happens."""
+
+    def stop(self) -> None:
+        """Ask the device to end."""
+        self.device.close()
+
+    def join(self, timeout: float) -> bool:
+        """Whether the end came."""
+        return not self.stuck
+
+
+@dataclass
+class FakeLink:
+    """A link that keeps what it was asked to subscribe to."""
+
+    connected: bool = True
+    asked: list[list[Subscription]] = field(default_factory=list)
+
+    def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
+        """One packet."""
+        self.asked.append(list(subscriptions))

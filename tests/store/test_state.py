@@ -1,0 +1,224 @@
+"""The last good configs on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.store.state import StateDb, StateError, StoredDevice
+
+A = StoredDevice("C/B/a", b'{"a": 1}', "edge-1", {"r.csv": b"x\n", "e/\u00e4": b"\xff\x00"}, 1_795_341_600.5)
+B = StoredDevice("C/B/b", b"", None, {"r.csv": b"x\n"}, 0.0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the state file is."""
+    return tmp_path / "state.db"
+
+
+def reopened(path: Path) -> list[StoredDevice]:
+    """What a later process finds."""
+    db = StateDb(path)
+    assert db.open() is None
+    try:
+        return db.load()
+    finally:
+        db.close()
+
+
+def saved(path: Path, *devices: StoredDevice) -> StateDb:
+    """An open state file that holds these devices."""
+    db = StateDb(path)
+    assert db.open() is None
+    db.save(devices)
+    return db
+
+
+def documents(path: Path) -> int:
+    """How many documents the file holds."""
+    with sqlite3.connect(path) as db:
+        return db.execute("SELECT count(*) FROM documents").fetchone()[0]
+
+
+def test_what_was_saved_is_found_again(path: Path):
+    """Devices come back with their bytes and documents, ordered by path."""
+    saved(path, B, A).close()
+
+    assert reopened(path) == [A, B]
+
+
+def test_a_new_file_is_empty(path: Path):
+    """A file that was not there holds no devices."""
+    assert reopened(path) == []
+
+
+def test_a_device_is_replaced_by_its_path(path: Path):
+    """The newer config of a path takes the older one's place, and its documents go when nobody else needs them."""
+    db = saved(path, A, B)
+    newer = StoredDevice(A.path, b"{}", "edge-2", {"r.csv": b"y\n"}, 2.0)
+    db.save([newer])
+
+    assert db.load() == [newer, B]
+    assert documents(path) == 2
+    db.close()
+
+
+def test_two_devices_keep_their_own_version_of_a_document(path: Path):
+    """A device that did not accept a document's update finds the version that it runs on."""
+    newer = StoredDevice("C/B/c", b"{}", None, {"r.csv": b"newer\n"}, 1.0)
+    saved(path, B, newer).close()
+
+    assert [device.documents["r.csv"] for device in reopened(path)] == [b"x\n", b"newer\n"]
+
+
+def test_a_removed_device_leaves_no_trace(path: Path):
+    """Removal forgets the device and what it alone linked to; to remove what is not there is nothing."""
+    db = saved(path, A, B)
+    db.remove(A.path)
+    db.remove("C/B/none")
+
+    assert db.load() == [B]
+    assert documents(path) == 1
+    db.close()
+
+
+def test_a_batch_is_saved_whole_or_not_at_all(path: Path):
+    """When one device of a batch can not be stored, none of it is."""
+    db = saved(path, B)
+    with pytest.raises(StateError):
+        db.save([A, StoredDevice("C/B/c", None, None, {}, 0.0)])  # type: ignore[arg-type]
+
+    assert db.load() == [B]
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, but long enough to be looked at" * 40, b"SQLite format 3\x00" + b"\x07" * 4000]
+)
+def test_a_damaged_file_is_moved_aside(path: Path, content: bytes):
+    """A file that is no database is kept under another name, told, and a new one begun."""
+    for n in (1, 2):
+        path.write_bytes(content)
+        db = StateDb(path)
+        moved = db.open()
+
+        assert moved is not None
+        assert moved.path == path.with_name(f"state.db.broken-{n}")
+        assert moved.path.read_bytes() == content
+        assert moved.reason
+        assert db.load() == []
+        db.close()
+
+
+def test_a_damaged_file_that_can_not_be_moved_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """When the directory does not allow it, the file stays and the caller is told."""
+
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path.write_bytes(b"not a database" * 100)
+    monkeypatch.setattr(Path, "rename", refuse)
+
+    with pytest.raises(StateError, match="can not be moved aside: Permission denied"):
+        StateDb(path).open()
+    assert path.exists()
+
+
+def test_the_journal_of_a_file_goes_with_it(path: Path):
+    """What another process has not yet moved from the journal into the file is not applied to the new one."""
+    saved(path, A).close()
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA user_version = 99")
+    db = StateDb(path)
+    moved = db.open()
+
+    assert moved is not None
+    assert moved.path.with_name("state.db.broken-1-wal").stat().st_size > 0
+    assert db.load() == []
+    db.close()
+    other.close()
+
+
+def test_a_damaged_page_is_noticed(path: Path):
+    """Damage inside a database is found when it is opened, not when a device is missing."""
+    saved(path, *(StoredDevice(f"C/B/{i}", b"x" * 3000, None, {}, 0.0) for i in range(100))).close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 40] = b"\x55" * (4096 * 37)
+    path.write_bytes(content)
+
+    assert StateDb(path).open() is not None
+
+
+def test_a_newer_gateways_file_is_kept(path: Path):
+    """A file of a later schema is not touched, but moved aside whole."""
+    saved(path, A).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    later = StateDb(path)
+    moved = later.open()
+    later.close()
+
+    assert moved is not None
+    assert "version 99" in moved.reason
+    with sqlite3.connect(moved.path) as db:
+        assert db.execute("SELECT path FROM devices").fetchall() == [(A.path,)]
+
+
+def test_a_file_in_use_is_not_moved(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A database that another process holds is an error, not damage."""
+    saved(path, A).close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file, **keys: connect(file, timeout=0, **keys))
+
+    with pytest.raises(StateError, match="locked"):
+        StateDb(path).open()
+    assert [file.name for file in path.parent.iterdir() if "broken" in file.name] == []
+    holder.close()
+
+
+def test_a_missing_directory_is_an_error(tmp_path: Path):
+    """Where no file can be, the caller is told."""
+    with pytest.raises(StateError, match="unable to open"):
+        StateDb(tmp_path / "none" / "state.db").open()
+
+
+def test_a_closed_file_says_so(path: Path):
+    """A use before open or after close is an error, and closing twice is none."""
+    db = saved(path, A)
+    db.close()
+    db.close()
+
+    with pytest.raises(StateError, match="not open"):
+        db.load()
+
+
+@given(
+    st.lists(
+        st.builds(
+            StoredDevice,
+            st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=5),
+            st.binary(max_size=5),
+            st.none() | st.just("edge"),
+            st.dictionaries(
+                st.text(st.characters(blacklist_categories=("Cs",)), max_size=3), st.binary(max_size=3), max_size=3
+            ),
+            st.floats(0, 1e10),
+        ),
+        unique_by=lambda device: device.path,
+        max_size=5,
+    )
+)
+def test_any_devices_come_back(tmp_path_factory: pytest.TempPathFactory, devices: list[StoredDevice]):
+    """Whatever is saved is loaded the same, by path."""
+    path = tmp_path_factory.mktemp("state") / "state.db"
+    saved(path, *devices).close()
+
+    assert sorted(reopened(path), key=lambda d: d.path) == sorted(devices, key=lambda d: d.path)
