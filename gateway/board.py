@@ -72,6 +72,11 @@ class Board:
                 self._tell(path)
             self.tell_gateway(again=True)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is told goes out at once."""
+        return self._open
+
     def close(self) -> None:
         """The link is down: nothing goes out until ``open``."""
         with self._lock:

@@ -69,8 +69,8 @@ class Link:
     """One MQTT 5 connection that comes back by itself: clean start, no session left behind.
 
     ``gate`` is asked before each attempt; while it says no, the link stays down. ``linger`` is how many seconds an idle link
-    waits for company when it is given a message: sending some at a time costs half of sending each alone. ``marker`` is a topic of our own: a
-    message to it comes back acknowledged only after the backlog of a pause has been read.
+    waits for company when it is given a message: sending some at a time costs half of sending each alone. ``marker`` is a
+    topic of our own: a message to it comes back acknowledged only after the backlog of a pause has been read.
     """
 
     def __init__(

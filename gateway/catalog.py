@@ -10,6 +10,8 @@ from pathlib import Path
 
 from gateway.interfaces.base import Environment
 from gateway.store.compile import Verdict, compile_device
+from gateway.store.links import MAX_LINKS
+from gateway.topics import is_topic
 
 COALESCE = 0.5
 """Seconds between two judgements of one device: of faster updates the newest counts."""
@@ -90,6 +92,12 @@ class Catalog:
             self.mark(self.entries[path], now)
         return referrers
 
+    def drop(self, links: Iterable[str]) -> None:
+        """Forget documents that nobody links to any more."""
+        for link in links:
+            self.documents.pop(link, None)
+            self._referrers.pop(link, None)
+
     def links(self, paths: Iterable[str]) -> set[str]:
         """What the documents of these devices may link to, also by way of other documents."""
         found: set[str] = set()
@@ -97,7 +105,7 @@ class Catalog:
         while waiting:
             for raw in _LINK.findall(waiting.pop()):
                 link = raw.decode("utf-8", "replace").strip("/")
-                if link not in found:
+                if link not in found and is_topic(link) and len(found) < MAX_LINKS * len(self.entries):
                     found.add(link)
                     waiting.append(self.documents.get(link, b""))
         return found

@@ -256,9 +256,12 @@ class Coordinator:
         for entry in self._catalog.entries.values():
             self._catalog.due[entry.path] = now
         self._judge(self._manager.ready())
-        self._serve_requests()
+        while contested := self._manager.contested():
+            self._judge(contested)
         self._synced = True
         self._board.open()
+        self._manager.published()
+        self._serve_requests()
         self._open_data()
         if whole:
             self._clear_strays()
@@ -279,6 +282,7 @@ class Coordinator:
         missing = {
             link for path in paths if (e := self._catalog.entries.get(path)) and e.verdict for link in e.verdict.missing
         }
+        self._drop_unused_links()
         self._look_for_variants(missing)
 
     def _replay_configs(self) -> bool:
@@ -339,6 +343,14 @@ class Coordinator:
                 self._manager.document(link, b"")
         else:
             self._board.problem("replay_cut", f"the broker cut the replay of linked documents; {CURE}")
+
+    def _drop_unused_links(self) -> None:
+        unused = self._asked - self._catalog.linked()
+        if unused:
+            self._asked -= unused
+            self._manager.settled_links -= unused
+            self._catalog.drop(unused)
+            self._control.unsubscribe(self._topics.document(link) for link in unused)
 
     def _look_for_variants(self, missing: set[str]) -> None:
         """For links that lead nowhere, look for a document whose path differs only in case: the fault names it."""

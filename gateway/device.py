@@ -82,6 +82,10 @@ class Outlet(Protocol):
         """The device's state has changed."""
         ...
 
+    def ended(self, path: str) -> None:
+        """The device is no more."""
+        ...
+
 
 @dataclass(slots=True)
 class Counters:
@@ -146,6 +150,12 @@ class Device:
         """Go on with this specification from boot clock time ``at``, between two requests."""
         with self._lock:
             self._reload = (spec, phase, at)
+            self._lock.notify()
+
+    def settle(self, until: float) -> None:
+        """Write nothing before that boot clock time."""
+        with self._lock:
+            self.writes_from = until
             self._lock.notify()
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ class Fleet:
         self._settled[path] = until
         thread = self._threads.get(path)
         if thread is not None:
-            thread.device.writes_from = until
+            thread.device.settle(until)
 
     def misconfigured(self, path: str) -> None:
         """The device has no configuration that it could run on."""
@@ -138,6 +138,9 @@ class Fleet:
         spec = self._specs.get(path)
         if spec is not None:
             self._start(spec, self._settled.get(path, 0.0))
+        else:
+            self._settled.pop(path, None)
+            self._outlet.ended(path)
 
     def stop_all(self, deadline: float) -> list[str]:
         """End every device by that boot clock time; the names of threads that did not."""

@@ -81,6 +81,7 @@ class Manager:
         self._stored: dict[str, StoredDevice] = {}
         self._accepted: dict[str, StoredDevice] = {}
         self._ending: dict[str, Spec] = {}
+        self._unpublished: list[str] = []
         self.settled_links: set[str] = set()
         """Links whose replay is over: what is missing of them is not on the broker."""
 
@@ -207,10 +208,25 @@ class Manager:
         entry.ours = True
         self._board.expect(entry.path)
         self._claims.take(entry.path)
-        settle = self._clock.now() + SETTLING if free else 0.0
-        if settle:
-            self._fleet.settle(entry.path, settle)
+        if not free:
+            return 0.0
+        settle = self._clock.now() + SETTLING
+        if not self._board.is_open:
+            self._unpublished.append(entry.path)
+            settle = float("inf")
+        self._fleet.settle(entry.path, settle)
         return settle
+
+    def published(self) -> None:
+        """What has been claimed is on the broker now: the time in which other claims may come to light begins."""
+        for path in self._unpublished:
+            self._fleet.settle(path, self._clock.now() + SETTLING)
+        self._unpublished.clear()
+
+    def contested(self) -> list[str]:
+        """Devices that we took for ours, and whose status has come to name another gateway since."""
+        ours = (entry.path for entry in self._catalog.entries.values() if entry.ours)
+        return [path for path in ours if self._claims.named(path) not in (None, self._topics.gateway_id)]
 
     def _act(self, entry: Entry, verdict: Verdict, settle: float, now: float, spread: float) -> None:
         spec, errors = verdict.spec, verdict.errors

@@ -30,6 +30,10 @@ class Publisher:
             self.readings += 1
             self._data.put(messages)
 
+    def ended(self, path: str) -> None:
+        """The device is no more."""
+        self._shapers.pop(path, None)
+
     def status(self, path: str, status: DeviceStatus) -> None:
         """The device's state has changed."""
         self._board.status(path, status)

@@ -156,6 +156,8 @@ class Rpc:
         now = self._clock.now()
         while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].answered):
             heapq.heappop(self._deadlines)[2].expire()
+        if not self._held:
+            return
         with self._condition:
             late = [m for m in self._inbox if m is not _END and m.received + _lifetime(m) <= now]
             for message in late:
