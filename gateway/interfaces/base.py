@@ -41,7 +41,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.allow import Allow
 from gateway.clock import Clock
-from gateway.errors import BadValue, ConfigFault, RequestError
+from gateway.errors import BadValue, ConfigFault, RequestError, Transient
 from gateway.model import PointError, Register, Scalar
 from gateway.values import coerce, from_raw, is_whole, to_raw
 
@@ -182,7 +182,10 @@ class Interface:
         """
         raw = None if value is None else to_raw(register, value)
         taken = self._write(register, raw, options, may_send)
-        return None if taken is None else from_raw(register, taken)
+        try:
+            return None if taken is None else from_raw(register, taken)
+        except BadValue as error:
+            raise Transient(f"the write was confirmed, but now {error.message}") from error
 
     def _register(self, row: Any) -> Register:
         raise NotImplementedError

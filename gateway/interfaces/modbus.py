@@ -21,6 +21,8 @@ from gateway.model import PointError, Register, Scalar
 KIND = "Modbus Register"
 MAX_ADDRESS = 65535
 MAX_PLANS = 256
+MAYBE_DONE = (5, 11)
+"""Exceptions to a write after which it may be carried out all the same: acknowledge, and no answer from the unit behind."""
 MAX_TEXT = 2 * Table.HOLDING.most
 
 _HOST = re.compile(r"(?![\d.]+$)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?")
@@ -156,7 +158,7 @@ class Interface(Base):
         if refusal.code in (10, 11):
             raise Transient(str(refusal)) from refusal
         lacking = refusal.code in (1, 2, 3)
-        if lacking:
+        if refusal.code in (2, 3):
             self._refused.add(batch.span)
             self._plans.clear()
             if len(batch.registers) > 1:
@@ -174,6 +176,8 @@ class Interface(Base):
         try:
             self._client.exchange(query, may_send)
         except Refusal as refusal:
+            if refusal.code in MAYBE_DONE:
+                raise Transient(str(refusal)) from refusal
             raise Rejected(str(refusal)) from refusal
         return self._read_back(place, raw)
 

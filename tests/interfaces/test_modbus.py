@@ -422,10 +422,11 @@ def test_a_confirmed_write_is_good_without_its_read_back(second: bytes) -> None:
 
 
 @pytest.mark.parametrize("code", [*EXCEPTIONS, 7, 200])
-def test_a_refused_write_is_rejected(code: int) -> None:
-    """Any exception code on a write is Rejected in the words of the specification, and sent once."""
+def test_a_refused_write_is_sent_once(code: int) -> None:
+    """An exception to a write is Rejected, or Transient if it may be carried out yet, in the specification's words."""
+    kind = Transient if code in (5, 11) else Rejected
     with scripted(lambda request: [reply(request, bytes([request[7] | 0x80, code]))], retries=3) as (interface, server):
-        with pytest.raises(Rejected, match=EXCEPTIONS.get(code, f"exception code {code}")):
+        with pytest.raises(kind, match=EXCEPTIONS.get(code, f"exception code {code}")):
             interface.write(register("BOOL", 0), False, {}, Gate())
         assert len(server.requests) == 1
 
@@ -516,9 +517,17 @@ def test_a_refused_span_is_remembered_until_the_connection_is_opened_again() -> 
         assert len(interface.batches(points)) == 1
 
 
-@pytest.mark.parametrize("code", [1, 2, 3])
+def test_a_function_that_the_device_lacks_is_no_reason_to_split() -> None:
+    """Illegal function concerns the whole table: every point of the batch is unsupported after one request."""
+    with scripted(lambda request: [reply(request, bytes([request[7] | 0x80, 1]))]) as (interface, server):
+        error = PointError("device_rejected", EXCEPTIONS[1], unsupported=True)
+        assert poll(interface, many((">H", 1), (">H", 2))) == {">H@1": error, ">H@2": error}
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [2, 3])
 def test_what_the_device_lacks_is_unsupported(code: int) -> None:
-    """Illegal function, address or value: a batch is split, a single register is an unsupported point."""
+    """Illegal address or value: a batch is split, a single register is an unsupported point."""
     with scripted(lambda request: [reply(request, bytes([request[7] | 0x80, code]))]) as (interface, _):
         (batch,) = interface.batches(many((">H", 1), (">H", 2)))
         with pytest.raises(Split) as split:

@@ -101,3 +101,10 @@ def test_points_at_one_place_can_be_parted() -> None:
     twins = [point(Table.HOLDING, 4, 2, "A"), point(Table.HOLDING, 4, 2, "B")]
     (both,) = plan(twins)
     assert [[r.name for r in b.registers] for b in plan(twins, [both.span])] == [["A"], ["B"]]
+
+
+def test_a_refusal_is_for_its_table_only() -> None:
+    """What the device refused in one table says nothing about the same addresses of another."""
+    inputs = [point(Table.INPUT, n, 1, f"P{n}") for n in range(4)]
+    assert len(plan(inputs, [Span(Table.HOLDING, 0, 4)])) == 1
+    assert len(plan(inputs, [Span(Table.INPUT, 0, 4)])) == 2
