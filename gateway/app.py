@@ -58,7 +58,9 @@ class Gateway:
         methods = Methods(
             settings.gateway_id, clock, self.fleet, self.board, self._in_scope, settings.actuator.lease_required
         )
-        self.rpc = Rpc(topics, clock, self.control_queue.put, methods.table(), settings.reply_topics == "any")
+        self.rpc = Rpc(
+            topics, clock, self.control_queue.put, methods.table(), settings.reply_topics == "any", methods.concerns
+        )
         will = Outgoing(topics.gateway_status(), will_payload(), retain=True)
         gateway_id, sentinel = settings.gateway_id, topics.sentinel()
         self.control = Link(

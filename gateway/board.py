@@ -38,6 +38,7 @@ class _Card:
     status: DeviceStatus
     meta: bytes = b""
     adopted_from: str | None = None
+    new_claim: bool = False
     told: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -89,6 +90,12 @@ class Board:
         with self._lock:
             self._cards.setdefault(path, _Card(None, DeviceStatus(DeviceState.STARTING, self._clock.wall())))
 
+    def claim(self, path: str, new: bool) -> None:
+        """Whether the claim to an expected device is new: its status says so to other gateways from now on."""
+        with self._lock:
+            if path in self._cards:
+                self._cards[path].new_claim = new
+
     def config(
         self, path: str, report: ConfigReport, meta: bytes, adopted_from: str | None, misconfigured: PointError | None
     ) -> None:
@@ -133,7 +140,8 @@ class Board:
         if not self._open or card.config is None:
             return
         status = self._topics.status(path)
-        user = (("adopt", card.adopted_from),) if card.adopted_from else ()
+        adopted = (("adopt", card.adopted_from),) if card.adopted_from else ()
+        user = (*adopted, ("claim", "new")) if card.new_claim else adopted
         for topic, payload in (
             (status, dump(self._device_payload(card.config, card.status))),
             (self._topics.meta(path), card.meta),

@@ -97,6 +97,7 @@ class Link:
         self._woken = False
         self._thread = threading.Thread(target=self._run, name=f"mqtt:{client_id}", daemon=True)
         self._stopping = threading.Event()
+        self._give_up = 0.0
         self._wake_fd = -1
         self._lock = threading.Lock()
         self._commands: list[tuple[tuple[Subscription, ...], tuple[str, ...]]] = []
@@ -136,7 +137,8 @@ class Link:
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Send what waits, say goodbye (no Will), end; whether the thread ended in time."""
+        """Send what waits as long as the time allows, say goodbye (no Will), end; whether the thread ended in time."""
+        self._give_up = self._clock.now() + timeout - 2 * TICK
         self._stopping.set()
         self.wake()
         if self._thread.is_alive():
@@ -204,7 +206,7 @@ class Link:
         poller.register(self._wake_fd, select.POLLIN)
         begun = self._seen = self._clock.now()
         while client.socket() is sock and sock is not None:
-            if self._stopping.is_set() and self._finished(client, begun):
+            if self._stopping.is_set() and self._finished(client):
                 return
             self._send(client)
             poller.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
@@ -224,9 +226,10 @@ class Link:
                 client.loop_write()
             client.loop_misc()
 
-    def _finished(self, client: paho.Client, begun: float) -> bool:
-        """On stop: whether everything is sent and acknowledged; then say goodbye."""
-        if self._connected and (self._in_flight or client.want_write() or len(self._source)):
+    def _finished(self, client: paho.Client) -> bool:
+        """On stop: whether everything is sent and acknowledged, or time is up; then say goodbye."""
+        waiting = self._in_flight or client.want_write() or len(self._source)
+        if self._connected and waiting and self._clock.now() < self._give_up:
             return False
         client.disconnect()
         return True

@@ -51,9 +51,12 @@ class Claims:
         """What the device is to us, by its config key and its status."""
         return standing(self._us, configured, self._named.get(path), self._adopt)
 
-    def yields(self, other: str, configured: str | None, our_adopted: str | None, message: Message) -> bool:
+    def yields(
+        self, other: str, configured: str | None, our_adopted: str | None, message: Message, ours_new: bool = False
+    ) -> bool:
         """Whether a device that we run, and say to have adopted, goes to the other gateway whose status this is."""
-        return yields(self._us, other, configured, our_adopted, dict(message.user).get("adopt"))
+        said = dict(message.user)
+        return yields(self._us, other, configured, our_adopted, said.get("adopt"), ours_new, said.get("claim") == "new")
 
 
 def _gateway(payload: bytes) -> str | None:

@@ -96,6 +96,8 @@ class Coordinator:
         self._replayed: set[str] = set()
         self._asked: set[str] = set()
         self._came: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._reads_back = False
         self._collected: list[str] | None = None
         self._seen: dict[str, Any] = {}
         self._next_stats = 0.0
@@ -147,8 +149,9 @@ class Coordinator:
         self._manager.close()
 
     def _pause(self) -> float:
+        settling = self._manager.next_settling() if self._synced else float("inf")
         soonest = min(
-            self._manager.due(), self._next_stats, self._next_sync, float("inf") if self._booted else self._boot_at
+            self._manager.due(), settling, self._next_stats, self._next_sync, float("inf") if self._booted else self._boot_at
         )
         return max(0.0, min(soonest - self._clock.now(), 1.0))
 
@@ -161,6 +164,8 @@ class Coordinator:
             self._sync()
         if self._clock.now() >= self._next_sync and self._synced:
             self._resync()
+        if self._synced and (claims := self._manager.settling()):
+            self._read_again(claims)
         if (self._booted or self._synced) and not self.displaced:
             self._judge(self._manager.ready())
 
@@ -218,6 +223,7 @@ class Coordinator:
         self._seen, self._checking = {}, True
         whole = self._data_replay.run([status], quiet=0)
         self._checking = False
+        self._reads_back = whole
         self._board.problem("no_sentinel", None if whole else _no_sentinel(self._topics.sentinel()))
         if displaced(self._identity, self._seen):
             self._displace()
@@ -324,6 +330,15 @@ class Coordinator:
             self._control_replay.each([self._topics.status(path) for path in paths], qos=0)
         self._control.subscribe(Subscription(f, replay=False, no_local=True) for f in filters)
 
+    def _read_again(self, claims: list[str]) -> None:
+        """Read the statuses of newly claimed devices again: those that name us still are ours to write."""
+        self._confirmed.clear()
+        filters = [self._topics.status(path) for path in claims]
+        if self._reads_back:
+            self._control_replay.each(filters, qos=0)
+            self._control.unsubscribe(filters)
+        self._manager.settled(claims, self._confirmed if self._reads_back else claims)
+
     def _orphans(self, whole: bool) -> None:
         """Devices that a whole replay lacks run on, told as orphans."""
         lacking = self._catalog.entries.keys() - self._replayed if whole else ()
@@ -425,10 +440,12 @@ class Coordinator:
         if named is None:
             self._manager.free_status(path)
         elif named == self._topics.gateway_id:
-            return
+            if message.retain:
+                self._confirmed.add(path)
         elif entry.ours:
             configured = entry.verdict.gateway if entry.verdict else None
-            self._manager.foreign_status(path, self._claims.yields(named, configured, entry.adopted_from, message))
+            new = self._manager.is_new(path)
+            self._manager.foreign_status(path, self._claims.yields(named, configured, entry.adopted_from, message, new))
         else:
             self._catalog.mark(entry, self._clock.now())
 

@@ -116,6 +116,7 @@ class Device:
         self._reads: deque[ReadJob] = deque()
         self._reload: tuple[Spec, float, float] | None = None
         self._closing = False
+        self._abandon = False
         self._current: Job | None = None
         self._begin(spec, env.clock.now())
 
@@ -158,9 +159,10 @@ class Device:
             self.writes_from = until
             self._lock.notify()
 
-    def close(self) -> None:
-        """Take no more jobs; the thread ends after the request in flight."""
+    def close(self, abandon: bool = False) -> None:
+        """Take no more jobs; the thread ends after the request in flight. ``abandon``: others answer what waits."""
         with self._lock:
+            self._abandon = self._abandon or abandon
             self._closing = True
             self._lock.notify()
 
@@ -195,7 +197,10 @@ class Device:
         """Answer what still waits, and let go of the device."""
         waiting: list[Job] = [*self._writes, *self._reads]
         for job in waiting:
-            job.ticket.finish(error=Unavailable("the device is being stopped"))
+            if self._abandon:
+                job.ticket.abandon()
+            else:
+                job.ticket.finish(error=Unavailable("the device is being stopped"))
         self._interface.close()
 
     def crashed(self, error: Exception) -> None:
@@ -416,9 +421,9 @@ class DeviceThread:
         """Begin polling."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, abandon: bool = False) -> None:
         """Ask the thread to end after the request in flight; any number of times."""
-        self.device.close()
+        self.device.close(abandon)
 
     def join(self, timeout: float) -> bool:
         """Wait for the end; whether it came."""

@@ -36,7 +36,7 @@ class Fleet:
         self._threads: dict[str, DeviceThread] = {}
         self._specs: dict[str, Spec] = {}
         self._misconfigured: set[str] = set()
-        self._foreign: frozenset[str] = frozenset()
+        self._foreign: set[str] = set()
         self._numbers = count()
         self._settled: dict[str, float] = {}
         self._past = Counters()
@@ -70,6 +70,12 @@ class Fleet:
         """Whether the levels are a point of a device that runs: one below it that can not run does not hide it."""
         above = ((self._specs.get(path), point) for path, point in _above("/".join(levels)))
         return any(spec and any(register.name == point for register in spec.registers) for spec, point in above)
+
+    def is_others(self, levels: tuple[str, ...]) -> bool:
+        """Whether the device that topic levels name is another gateway's."""
+        paths = ["/".join(levels[:size]) for size in range(len(levels), MIN_LEVELS - 1, -1)]
+        known = (path for path in paths if path in self._threads or path in self._misconfigured or path in self._foreign)
+        return next(known, "") in self._foreign
 
     def is_foreign(self, path: str) -> bool:
         """Whether the device is another gateway's."""
@@ -116,7 +122,15 @@ class Fleet:
 
     def foreign(self, paths: Iterable[str]) -> None:
         """These devices are other gateways'."""
-        self._foreign = frozenset(paths)
+        self._foreign = set(paths)
+
+    def give_up(self, path: str, abandon: bool) -> None:
+        """The device is another gateway's from now on, and with ``abandon`` the requests that wait for it are, too."""
+        self._foreign.add(path)
+        thread = self._threads.get(path)
+        if thread is not None:
+            thread.stop(abandon)
+        self.stop(path)
 
     def stop(self, path: str) -> bool:
         """Ask a device to end; whether there was one (then ``ended`` comes later)."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
@@ -26,6 +27,8 @@ from gateway.store.state import MovedAside, StateError, StoredDevice
 from gateway.topics import Topics, topic_point
 
 log = structlog.get_logger()
+
+_OWNER = re.compile(rb'"gateway"\s*:\s*"([^"]*)"')
 
 
 class LastGood(Protocol):
@@ -81,7 +84,8 @@ class Manager:
         self._stored: dict[str, StoredDevice] = {}
         self._accepted: dict[str, StoredDevice] = {}
         self._ending: dict[str, Spec] = {}
-        self._unpublished: list[str] = []
+        self._new_claims: dict[str, float] = {}  # when to read the status again (boot clock)
+        self._taken_over: set[str] = set()  # those of the new claims that another gateway may still run
         self.settled_links: set[str] = set()
         """Links whose replay is over: what is missing of them is not on the broker."""
 
@@ -123,6 +127,8 @@ class Manager:
 
     def orphaned(self, paths: Collection[str]) -> None:
         """The broker does not have the configs of these devices, and has those of all others."""
+        for path in [path for path in paths if self._catalog.entries[path].ours is False]:
+            self._catalog.remove(path)  # another gateway may run it on; to us it is no device any more
         for entry in self._catalog.entries.values():
             orphan = entry.path in paths
             if entry.orphan != orphan:
@@ -134,9 +140,17 @@ class Manager:
     def config(self, path: str, payload: bytes) -> None:
         """A device config has come from the broker; an empty one removes the device."""
         if payload:
-            self._catalog.config(path, payload, "broker", self._clock.now())
+            now = self._clock.now()
+            self._catalog.config(path, payload, "broker", now)
+            if path in self._catalog.due and self._names_other(payload):
+                self._catalog.due[path] = now  # not taken together with later ones: the new owner begins at once
         elif path in self._catalog.entries:
             self._remove(path)
+
+    def _names_other(self, payload: bytes) -> bool:
+        """Whether a config may name another gateway as the owner; only a hint."""
+        named = _OWNER.search(payload)
+        return named is not None and named[1].decode("utf-8", "replace") != self._topics.gateway_id
 
     def document(self, link: str, payload: bytes) -> None:
         """A linked document has come from the broker, or is gone."""
@@ -200,28 +214,60 @@ class Manager:
         self._act(entry, verdict, settle, now, spread)
 
     def _claim(self, entry: Entry, whose: Standing, verdict: Verdict) -> float:
-        """Make the device ours; the boot clock time before which it is not written."""
+        """Make the device ours; the boot clock time before which it is not written.
+
+        A claim is new if nobody had the device, or if another gateway had it, and may not have heard of us yet.
+        """
         named = self._claims.named(entry.path)
         free = whose is Standing.FREE and verdict.gateway is None
         if free:
             entry.adopted_from = named
+        others = entry.ours is False
         entry.ours = True
         self._board.expect(entry.path)
         self._claims.take(entry.path)
-        if not free:
-            return 0.0
-        settle = self._clock.now() + SETTLING
-        if not self._board.is_open:
-            self._unpublished.append(entry.path)
-            settle = float("inf")
+        if free or named not in (None, self._topics.gateway_id):
+            self._new_claims[entry.path] = self._clock.now() + SETTLING
+            if named is not None or others:
+                self._taken_over.add(entry.path)
+        new = entry.path in self._new_claims
+        settle = float("inf") if new else 0.0
+        self._board.claim(entry.path, new)
         self._fleet.settle(entry.path, settle)
         return settle
 
     def published(self) -> None:
         """What has been claimed is on the broker now: the time in which other claims may come to light begins."""
-        for path in self._unpublished:
-            self._fleet.settle(path, self._clock.now() + SETTLING)
-        self._unpublished.clear()
+        for path in self._new_claims:
+            self._new_claims[path] = self._clock.now() + SETTLING
+
+    def next_settling(self) -> float:
+        """Boot clock time at which the status of a new claim is to be read again, or infinity."""
+        return min(self._new_claims.values(), default=float("inf"))
+
+    def settling(self) -> list[str]:
+        """The new claims whose status is to be read again now."""
+        now = self._clock.now()
+        return sorted(path for path, due in self._new_claims.items() if due <= now)
+
+    def settled(self, paths: Iterable[str], still_ours: Collection[str]) -> None:
+        """The statuses of these new claims were read again: those that name us still are new no more, and may be written."""
+        for path in self._new_claims.keys() & set(paths):
+            if path in still_ours:
+                self._forget_claim(path)
+                self._board.claim(path, False)
+                self._fleet.settle(path, 0.0)
+            else:
+                self._new_claims[path] = self._clock.now() + SETTLING
+        self._tell_owners()
+
+    def is_new(self, path: str) -> bool:
+        """Whether our claim to a device is new."""
+        return path in self._new_claims
+
+    def _forget_claim(self, path: str) -> None:
+        self._new_claims.pop(path, None)
+        self._taken_over.discard(path)
 
     def contested(self) -> list[str]:
         """Devices that we took for ours, and whose status has come to name another gateway since."""
@@ -271,12 +317,15 @@ class Manager:
         else:
             self._claims.take(path)
             self._board.retell(path)
+            if path in self._new_claims:
+                self._new_claims[path] = self._clock.now() + SETTLING
 
     def free_status(self, path: str) -> None:
         """A device's status has been cleared: whoever claims it now has it."""
         entry = self._catalog.entries.get(path)
         if entry is not None:
             self._catalog.mark(entry, self._clock.now())
+            self._board.claim(path, True)  # also if it was ours: everyone may claim it now
             self._board.retell(path)
 
     def give_up(self, entry: Entry) -> None:
@@ -285,7 +334,8 @@ class Manager:
             return
         entry.ours = False
         self._board.forget(entry.path)
-        self._fleet.stop(entry.path)
+        self._fleet.give_up(entry.path, abandon=entry.path in self._new_claims)
+        self._forget_claim(entry.path)
         self._forget_stored(entry.path)
 
     def _remove(self, path: str) -> None:
@@ -295,6 +345,7 @@ class Manager:
         spec = self._fleet.spec(path)
         ours = entry.ours
         log.info("device is removed", device=path)
+        self._forget_claim(path)
         self._board.forget(path)
         if self._fleet.stop(path) and spec is not None and ours:
             self._ending[path] = spec
@@ -360,7 +411,7 @@ class Manager:
 
     def _tell_owners(self) -> None:
         foreign = sorted(path for path, entry in self._catalog.entries.items() if entry.ours is False)
-        self._fleet.foreign(foreign)
+        self._fleet.foreign([*foreign, *self._taken_over])  # silent until those that had them must have heard
         self._board.owned_by_other(foreign)
 
     def _tell_orphans(self) -> None:

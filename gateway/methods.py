@@ -38,6 +38,16 @@ class Methods:
         self._in_scope = in_scope
         self._lease_required = lease_required
 
+    def concerns(self, target: tuple[str, ...]) -> bool:
+        """Whether a request about this gateway or device, the levels after the method, may be for us to answer."""
+        if len(target) < 2:
+            return target in ((), (self._gateway_id,))
+        return self._covers(target) and not self._fleet.is_others(target)
+
+    def _covers(self, levels: tuple[str, ...]) -> bool:
+        """Whether a device that these levels may begin with is in our scope."""
+        return any(self._in_scope("/".join(levels[:size])) for size in range(1, len(levels) + 1))
+
     def table(self) -> Mapping[str, Handler]:
         """Method name -> what carries it out."""
         return {
@@ -174,7 +184,7 @@ class Methods:
         return self._fleet.device(path), self._point(call, point)
 
     def _find(self, levels: tuple[str, ...], exact: bool) -> tuple[str, str]:
-        if not any(self._in_scope("/".join(levels[:size])) for size in range(1, len(levels) + 1)):
+        if not self._covers(levels):
             raise Silence
         path, point = self._fleet.find(levels)
         if self._fleet.is_foreign(path):
@@ -232,4 +242,6 @@ def _plain(payload: str, register: Register) -> Any:
     try:
         return parse(payload)
     except BadPayload as error:
-        raise BadValue(f"{shown(payload)} is no JSON value: {error}") from None
+        if textual:
+            raise BadValue(f"{shown(payload)} begins like JSON and is none: {error}") from None
+        return payload  # coerce refuses it, and says what the point takes

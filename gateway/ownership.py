@@ -10,7 +10,8 @@ from collections.abc import Collection
 from enum import Enum
 
 SETTLING = 1.0
-"""Seconds after a claim during which another one may still come to light; nothing is written before they are over."""
+"""Seconds after a claim during which another one may still come to light. Then the status is read again, and nothing is
+written before it was found to name us still."""
 
 
 class Standing(Enum):
@@ -33,16 +34,27 @@ def standing(us: str, configured: str | None, named: str | None, adopt: Collecti
     return Standing.OURS if named == us else Standing.OTHER
 
 
-def yields(us: str, other: str, configured: str | None, our_adopted: str | None, adopted_from: str | None) -> bool:
+def yields(
+    us: str,
+    other: str,
+    configured: str | None,
+    our_adopted: str | None,
+    adopted_from: str | None,
+    ours_new: bool = False,
+    theirs_new: bool = False,
+) -> bool:
     """Whether we give a device that we run to the other gateway whose claim we see.
 
     ``our_adopted`` and ``adopted_from`` are the ids that our claim and the other's say they adopt the device from: both
-    sides know these two, so that they come to the same end. Of two claims alike the smaller id stays.
+    sides know these two, so that they come to the same end. A claim that is new gives way to one that has settled: that
+    gateway may have written already, or may serve what we have heard too. Of two claims alike the smaller id stays.
     """
     if configured is not None:
         return configured != us
     if (adopted_from == us) != (our_adopted == other):
         return adopted_from == us
+    if ours_new != theirs_new:
+        return ours_new
     return other < us
 
 

@@ -64,12 +64,14 @@ class Rpc:
         put: Callable[[Outgoing], None],
         methods: Mapping[str, Handler],
         reply_anywhere: bool,
+        concerns: Callable[[tuple[str, ...]], bool] = lambda _target: True,
     ) -> None:
         self._topics = topics
         self._clock = clock
         self._put = put
         self._methods = methods
         self._reply_anywhere = reply_anywhere
+        self._concerns = concerns
         self._inbox: deque[Message] = deque()
         self._condition = threading.Condition()
         self._held = True
@@ -172,6 +174,8 @@ class Rpc:
         if request is None:
             return  # nothing that we asked for: no requester and method in it
         requester, method, target = request
+        if not self._is_for_us(message, target):
+            return
         ticket = self._ticket(message, requester, method, target)
         try:
             self._carry_out(message, requester, method, target, ticket)
@@ -212,8 +216,14 @@ class Rpc:
 
     def _refuse(self, message: Message, error: GatewayError) -> None:
         request = self._topics.request(message.topic)
-        if request is not None:
+        if request is not None and self._is_for_us(message, request[2]):
             self._ticket(message, *request).finish(error=error)
+
+    def _is_for_us(self, message: Message, target: tuple[str, ...]) -> bool:
+        """Whether no other gateway answers, whatever is wrong with the request or with us."""
+        named = _object_or_nothing(message.payload).get("device") if len(target) < 2 else None
+        device = tuple(named.split("/")) if isinstance(named, str) and named else ()
+        return self._concerns(target) and (len(device) < 2 or self._concerns(device))
 
     def _may_reply(self, requester: str, topic: str) -> bool:
         return self._topics.may_reply(requester, topic, self._reply_anywhere)

@@ -103,7 +103,7 @@ class Topics:
         entries = list(scope)
         if "#" in entries:
             return [self._at("rpc", "+", "+", "#")]
-        below = [self._at("rpc", "+", "+", entry) for entry in entries]
+        below = [self._at("rpc", "+", "+", entry) for entry in _whole_devices(entries)]
         if any(matches(entry, self.gateway_id) for entry in entries):  # such as +/#
             return [self._at("rpc", "+", "+"), *below]
         return [self._at("rpc", "+", "+"), self._at("rpc", "+", "+", self.gateway_id), *below]
@@ -194,6 +194,12 @@ def topic_point(point: str) -> bool:
 
 def _plain(text: str) -> bool:
     return not any(c in "+#" for c in text) and text.isprintable()
+
+
+def _whole_devices(scope: list[str]) -> list[str]:
+    """Scope entries with all that lies below them, as points do; an entry that another one covers is left out."""
+    bases = list(dict.fromkeys(entry.removesuffix("/#") for entry in scope))
+    return [f"{b}/#" for i, b in enumerate(bases) if not any(i != j and matches(f"{o}/#", b) for j, o in enumerate(bases))]
 
 
 def _depths(entry: str) -> list[str]:

@@ -133,6 +133,7 @@ class RecordingOutlet:
 
     readings: list[Reading] = field(default_factory=list)
     statuses: list[DeviceStatus] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
     def reading(self, spec: Spec, reading: Reading) -> None:
         """A poll brought this."""
@@ -141,6 +142,10 @@ class RecordingOutlet:
     def status(self, path: str, status: DeviceStatus) -> None:
         """The device's state has changed."""
         self.statuses.append(status)
+
+    def ended(self, path: str) -> None:
+        """The device is gone."""
+        self.gone.append(path)
 
 
 class StillThread:
@@ -155,9 +160,9 @@ class StillThread:
     def start(self) -> None:
         """Nothing happens."""
 
-    def stop(self) -> None:
+    def stop(self, abandon: bool = False) -> None:
         """Ask the device to end."""
-        self.device.close()
+        self.device.close(abandon)
 
     def join(self, timeout: float) -> bool:
         """Whether the end came."""

@@ -30,6 +30,7 @@ class Out(list[Outgoing]):
 
 @pytest.fixture
 def out() -> Out:
+    """What the board queues."""
     return Out()
 
 
@@ -51,7 +52,10 @@ def online(clock: FakeClock, **fields: Any) -> DeviceStatus:
 
 def test_status_has_the_shape_of_the_contract(board: Board, out: Out, clock: FakeClock) -> None:
     """The status of a device has every key, known or not."""
-    board.status(PATH, DeviceStatus(DeviceState.OFFLINE, clock.wall(), PointError("timeout", "no answer"), None, clock.wall() + 1, 0, 1))
+    board.status(
+        PATH,
+        DeviceStatus(DeviceState.OFFLINE, clock.wall(), PointError("timeout", "no answer"), None, clock.wall() + 1, 0, 1),
+    )
     assert out.take() == {
         "devices/C/B/D/status": {
             "gateway": "edge-1",
@@ -186,6 +190,16 @@ def test_an_adoption_is_a_user_property_of_the_status(board: Board, out: Out) ->
     """The other gateway sees that its device is adopted; meta says nothing of it."""
     board.config(PATH, REJECTED, b'{"gateway":"edge-1"}', "edge-0", None)
     assert {m.topic: m.user for m in out} == {"devices/C/B/D/status": (("adopt", "edge-0"),), "devices/C/B/D/meta": ()}
+
+
+def test_a_new_claim_is_a_user_property_of_the_status(board: Board, out: Out, clock: FakeClock) -> None:
+    """Until it is settled the status says so, for other gateways; the payload does not."""
+    board.claim(PATH, True)
+    board.claim("C/B/unknown", True)
+    board.status(PATH, online(clock))
+    board.claim(PATH, False)
+    board.retell(PATH)
+    assert [m.user for m in out if m.topic == "devices/C/B/D/status"] == [(("claim", "new"),), ()]
 
 
 def test_misconfigured_until_there_is_a_good_config(board: Board, out: Out, clock: FakeClock) -> None:

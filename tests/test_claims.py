@@ -14,6 +14,7 @@ def status(payload: bytes, *user: tuple[str, str]) -> Message:
 
 @pytest.fixture
 def claims() -> Claims:
+    """Those of gateway ``b``, which adopts ``old``."""
     return Claims("b", ["old"])
 
 
@@ -59,3 +60,10 @@ def test_who_adopts_us_says_so_in_a_user_property(claims: Claims) -> None:
     assert claims.yields("c", None, None, status(b'{"gateway": "c"}', ("adopt", "b")))
     assert claims.yields("a", None, None, status(b'{"gateway": "a"}'))
     assert not claims.yields("a", None, "a", status(b'{"gateway": "a"}'))
+
+
+def test_a_new_claim_says_so_in_a_user_property(claims: Claims) -> None:
+    """A settled claim stands against a new one, whatever the ids."""
+    assert claims.yields("c", None, None, status(b'{"gateway": "c"}'), ours_new=True)
+    assert not claims.yields("c", None, None, status(b'{"gateway": "c"}', ("claim", "new")), ours_new=True)
+    assert not claims.yields("a", None, None, status(b'{"gateway": "a"}', ("claim", "new")))

@@ -66,9 +66,7 @@ class Rig:
         """A client's request for these points."""
         return self.submit(lambda ticket: ReadJob(self.device.spec, registers, ticket, lambda reading: reading), deadline)
 
-    def write(
-        self, register: Register, value: Any, deadline: float = 10.0, guard: Callable[[], None] = lambda: None
-    ) -> Job:
+    def write(self, register: Register, value: Any, deadline: float = 10.0, guard: Callable[[], None] = lambda: None) -> Job:
         """A client's request to write a point."""
         return self.submit(lambda ticket: WriteJob(self.device.spec, register, value, {}, ticket, guard), deadline)
 
@@ -723,6 +721,17 @@ def test_the_end_answers_what_waits() -> None:
     rig.device.finish()
     assert [job.code for job in jobs] == ["unavailable", "unavailable"]
     assert rig.wire.log == ["close"]
+
+
+def test_what_waits_for_a_device_given_up_is_not_answered() -> None:
+    """The gateway that has the device now has the same requests."""
+    rig = Rig(A)
+    jobs = [rig.read(A), rig.write(A, 1.0)]
+    rig.device.close(abandon=True)
+    rig.device.close()
+    rig.device.finish()
+    assert [job.answers for job in jobs] == [[], []]
+    assert all(job.ticket.answered for job in jobs)
 
 
 # ---- waiting

@@ -31,19 +31,36 @@ def test_whose_a_device_is(configured: str | None, named: str | None, adopt: tup
     assert standing("b", configured, named, adopt) is whose
 
 
-@given(us=IDS, other=IDS, configured=st.none() | IDS, ours=st.none() | IDS, theirs=st.none() | IDS)
+@given(
+    us=IDS,
+    other=IDS,
+    configured=st.none() | IDS,
+    ours=st.none() | IDS,
+    theirs=st.none() | IDS,
+    ours_new=st.booleans(),
+    theirs_new=st.booleans(),
+)
 def test_both_sides_of_a_meeting_agree(
-    us: str, other: str, configured: str | None, ours: str | None, theirs: str | None
+    us: str, other: str, configured: str | None, ours: str | None, theirs: str | None, ours_new: bool, theirs_new: bool
 ) -> None:
     """Of two gateways that run one device exactly one yields; both do if the config names a third."""
     assume(us != other)
-    we = yields(us, other, configured, ours, theirs)
-    they = yields(other, us, configured, theirs, ours)
+    we = yields(us, other, configured, ours, theirs, ours_new, theirs_new)
+    they = yields(other, us, configured, theirs, ours, theirs_new, ours_new)
     if configured in (None, us, other):
         assert we != they
     else:
         assert we
         assert they
+
+
+@given(us=IDS, other=IDS)
+def test_a_new_claim_yields_to_a_settled_one(us: str, other: str) -> None:
+    """Who may have written already stays, unless it says nothing of it or is adopted from."""
+    assert yields(us, other, None, None, None, ours_new=True, theirs_new=False)
+    assert not yields(us, other, None, None, None, ours_new=False, theirs_new=True)
+    assume(us != other)
+    assert yields(us, other, None, None, us, ours_new=False, theirs_new=True)
 
 
 @given(us=IDS, other=IDS)
@@ -66,13 +83,16 @@ def test_two_gateways_come_to_one_owner(
 ) -> None:
     """Two that begin at once, from the same config and status: never both run the device when they have met."""
     assume(one != two)
-    stands = {
-        gateway: standing(gateway, configured, named, adopt) for gateway, adopt in ((one, first), (two, second))
-    }
+    stands = {gateway: standing(gateway, configured, named, adopt) for gateway, adopt in ((one, first), (two, second))}
     tags = {gateway: named if whose is Standing.FREE else None for gateway, whose in stands.items()}
     running = [gateway for gateway, whose in stands.items() if whose is not Standing.OTHER]
     if len(running) == 2:
-        running = [us for us in running for other in running if other != us and not yields(us, other, configured, tags[us], tags[other])]
+        running = [
+            us
+            for us in running
+            for other in running
+            if other != us and not yields(us, other, configured, tags[us], tags[other])
+        ]
     wanted = configured in (None, one, two) and (configured or named in (None, one, two) or named in first | second)
     assert len(running) == (1 if wanted else 0)
 

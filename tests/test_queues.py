@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -131,6 +130,15 @@ def test_a_reading_larger_than_the_buffer_is_dropped_and_counted() -> None:
     queue = DataQueue(max_bytes=10)
     up(queue).put([reading("d", 1)])
     assert (queue.waiting, queue.dropped) == (0, 1)
+
+
+def test_the_oldest_readings_are_dropped_first() -> None:
+    """Of too many bytes those of the outage go before the present ones, and each is counted."""
+    queue = DataQueue(max_bytes=90)
+    queue.put([reading("d", 1), reading("d", 2)])
+    up(queue).put([reading("d", 3), reading("d", 4)])
+    assert queue.dropped == 1
+    assert [json.loads(m.payload)["timestamp"] for m in drain(queue)] == [3, 4, 2]
 
 
 class Outage(RuleBasedStateMachine):

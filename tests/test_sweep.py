@@ -16,11 +16,13 @@ TIMEOUT = PointError("timeout", "no answer")
 
 @pytest.fixture
 def wire() -> Wire:
+    """The device."""
     return Wire()
 
 
 @pytest.fixture
 def interface(wire: Wire, env) -> Interface:
+    """Its driver."""
     return ScriptedInterface(wire, env)
 
 

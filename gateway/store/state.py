@@ -159,9 +159,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        passing = getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-            sqlite3.SQLITE_BUSY,
-            sqlite3.SQLITE_LOCKED,
-            sqlite3.SQLITE_FULL,
-        )
-        raise (StateError if passing else _Damaged)(f"state file {path}: {error}") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        passing = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+        hint = f"; {path.parent} must be there and writable (setting state_dir)" if code == sqlite3.SQLITE_CANTOPEN else ""
+        raise (StateError if passing else _Damaged)(f"state file {path}: {error}{hint}") from error

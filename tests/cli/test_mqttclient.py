@@ -10,7 +10,6 @@ from gateway.localbroker import free_port
 from gateway.settings_types import BrokerUrl
 
 
-
 def test_what_one_client_publishes_another_receives(broker):
     """A message comes in on a subscription with its topic, payload and whether it was retained."""
     with MqttClient(broker.url) as one, MqttClient(broker.url) as other:

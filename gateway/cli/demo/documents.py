@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.cli.demo.simulator import MODES
 from gateway.payloads import dump
 from gateway.topics import Topics
 
@@ -14,14 +13,12 @@ FAKE = "demo/office/fake1"
 USER = "alice"
 DEVICES = (AIR_HANDLER, METER, FAKE)
 
-_ENUM = ";".join(f"{number}={text}" for number, text in MODES.items())
-
-_AIR_HANDLER_CSV = f"""\
+_AIR_HANDLER_CSV = """\
 Volttron Point Name,Units,Modbus Register,Writable,Point Address,Scale,Min,Max,Default Value,Enum
 SupplyTemperature,degC,>f,FALSE,0,,,,,
 ReturnTemperature,degC,>h,FALSE,2,0.1,,,,
 Setpoint,degC,>f,TRUE,0,,5,35,21,
-Mode,,>H,TRUE,2,,,,Auto,{_ENUM}
+Mode,,>H,TRUE,2,,,,Auto,0=Off;1=Heating;2=Cooling;3=Auto
 Fan,,BOOL,TRUE,0,,,,TRUE,
 FrostAlarm,,BOOL,FALSE,0,,,,,
 """
@@ -75,5 +72,5 @@ def hints(topics: Topics, port: int, clients_missing: bool) -> str:
 
 
 def _request(topics: Topics, method: str, point: str) -> str:
-    requests = topics.request_filters([f"{AIR_HANDLER}/{point}"])[-1]
-    return requests.replace("+", USER, 1).replace("+", method, 1)
+    every = topics.request_filters(["#"])[0]
+    return every.replace("+", USER, 1).replace("+", method, 1).replace("#", f"{AIR_HANDLER}/{point}")

@@ -6,71 +6,66 @@ it inherits; it is started by ``gateway demo``.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 import socket
 import struct
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
-from gateway.cli.demo.modbus_server import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Device, Refused, Server, Table
-from gateway.clock import SystemClock
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
 
-Now = Callable[[], float]
+from gateway.clock import Clock, SystemClock
 
-SETPOINT, MODE = 0, 2
-MODES = {0: "Off", 1: "Heating", 2: "Cooling", 3: "Auto"}
+TICK = 0.1
+"""Seconds from one change of the values to the next."""
 OUTDOOR = 8.0
 LAG = 20.0
 """Seconds in which the supply air covers 63 % of the way to its goal."""
+
+_ANY_UNIT = 0
+"""pymodbus's device 0 answers under every unit id."""
+_COILS, _DISCRETE, _HOLDING, _INPUT = 1, 2, 3, 4
+"""The tables, by the functions that read them (MODBUS Application Protocol V1.1b3, 6.1 to 6.4)."""
+
+
+class Model(Protocol):
+    """What a device does; ``coils`` and ``holding`` are what clients may write, as they are at first."""
+
+    coils: list[bool]
+    holding: list[int]
+
+    def advance(self, seconds: float, coils: Sequence[int], holding: Sequence[int]) -> tuple[list[bool], list[int]]:
+        """Discrete inputs and input registers so many seconds later, by what clients have written."""
+        ...
 
 
 class AirHandler:
     """Supply air that follows a setpoint while the fan runs.
 
-    Input registers: 0-1 supply air (float, degC), 2 return air (0.1 degC). Holding: 0-1 setpoint (float, degC), 2 mode.
-    Coil 0: fan. Discrete input 0: frost alarm.
+    Input registers: 0-1 supply air (float, degC), 2 return air (0.1 degC). Holding: 0-1 setpoint (float, degC), 2 mode
+    (0 is off). Coil 0: fan. Discrete input 0: frost alarm.
     """
 
-    def __init__(self, now: Now) -> None:
-        self._now = now
-        self._since = now()
+    def __init__(self) -> None:
+        self.coils = [True]
+        self.holding = [*_words(21.0), 3]
+        self._time = 0.0
         self._supply = 18.0
-        self._coils = [1]
-        self._holding = [*_floats(21.0), 3]
-        self._lock = threading.Lock()
 
-    def read(self, table: Table, address: int, count: int) -> list[int]:
-        """The values now."""
-        with self._lock:
-            self._advance()
-            returned = round(10 * (self._supply + 1.5 + 0.5 * math.sin(self._since / 7)))
-            tables = {
-                "coils": self._coils,
-                "inputs": [int(self._supply < 10)],
-                "holding": self._holding,
-                "input": [*_floats(self._supply + 0.2 * math.sin(self._since / 3)), returned],
-            }
-            return _part(tables[table], address, count)
-
-    def write(self, table: Table, address: int, values: list[int]) -> None:
-        """Take a setpoint, a mode or the fan."""
-        with self._lock:
-            self._advance()
-            cells = {"coils": self._coils, "holding": self._holding}[table]
-            _part(cells, address, len(values))
-            wanted = [*cells[:address], *values, *cells[address + len(values) :]]
-            if table == "holding" and wanted[MODE] not in MODES:
-                raise Refused(ILLEGAL_VALUE)
-            cells[:] = wanted
-
-    def _advance(self) -> None:
-        now = self._now()
-        passed, self._since = now - self._since, now
-        setpoint = struct.unpack(">f", struct.pack(">2H", *self._holding[SETPOINT:MODE]))[0]
-        runs = self._coils[0] and self._holding[MODE] and math.isfinite(setpoint)
+    def advance(self, seconds: float, coils: Sequence[int], holding: Sequence[int]) -> tuple[list[bool], list[int]]:
+        """See Model."""
+        self._time += seconds
+        setpoint, mode = struct.unpack(">fH", struct.pack(">3H", *holding))
+        runs = coils[0] and mode
         goal = min(60.0, max(-20.0, setpoint)) if runs else OUTDOOR
-        self._supply += (goal - self._supply) * (1 - math.exp(-passed / LAG))
+        self._supply += (goal - self._supply) * (1 - math.exp(-seconds / LAG))
+        returned = round(10 * (self._supply + 1.5 + 0.5 * math.sin(self._time / 7)))
+        supply = _words(self._supply + 0.2 * math.sin(self._time / 3))
+        return [self._supply < 10], [*supply, returned & 0xFFFF]
 
 
 class Meter:
@@ -80,54 +75,80 @@ class Meter:
     over the power limit. Holding: 0 power limit (kW).
     """
 
-    def __init__(self, now: Now) -> None:
-        self._now = now
-        self._start = now()
-        self._limit = [15]
+    def __init__(self) -> None:
+        self.coils = [False]  # nobody uses it, but pymodbus wants one in every table
+        self.holding = [15]
+        self._time = 0.0
 
-    def read(self, table: Table, address: int, count: int) -> list[int]:
-        """The values now."""
-        t = self._now() - self._start
+    def advance(self, seconds: float, coils: Sequence[int], holding: Sequence[int]) -> tuple[list[bool], list[int]]:
+        """See Model."""
+        self._time += seconds
+        t = self._time
         power = 12 + 4 * math.sin(t / 9)
         energy = 1_250_000 + (12 * t + 36 * (1 - math.cos(t / 9))) / 3.6
-        tables = {
-            "coils": [],
-            "inputs": [int(power > self._limit[0])],
-            "holding": self._limit,
-            "input": [
-                *_floats(power),
-                *divmod(int(energy) & 0xFFFFFFFF, 1 << 16),
-                round(2300 + 15 * math.sin(t / 4)),
-                round(5000 + 2 * math.sin(t / 2)),
-            ],
-        }
-        return _part(tables[table], address, count)
-
-    def write(self, table: Table, address: int, values: list[int]) -> None:
-        """Take a power limit."""
-        if table != "holding" or address != 0 or len(values) != 1:
-            raise Refused(ILLEGAL_ADDRESS)
-        self._limit[:] = values
+        voltage, frequency = round(2300 + 15 * math.sin(t / 4)), round(5000 + 2 * math.sin(t / 2))
+        return [power > holding[0]], [*_words(power), *divmod(int(energy), 1 << 16), voltage, frequency]
 
 
-def _floats(value: float) -> tuple[int, int]:
+class Simulated:
+    """A model on a pymodbus server, which listens on a socket that is open already."""
+
+    def __init__(self, model: Model, listening: socket.socket) -> None:
+        self._model = model
+        self._listening = listening
+
+    async def start(self) -> None:
+        """Serve, from now on."""
+        model = self._model
+        discrete, inputs = model.advance(0, model.coils, model.holding)
+        tables = (_bits(model.coils), _bits(discrete), _registers(model.holding), _registers(inputs))
+        self.server = server = ModbusTcpServer(SimDevice(_ANY_UNIT, tables))
+        # It would open a port of its own, which is known too late for the gateway's configuration.
+        server.call_create = lambda: server.loop.create_server(server.handle_new_connection, sock=self._listening)
+        await server.serve_forever(background=True)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass for the model."""
+        coils = await self.server.async_getValues(_ANY_UNIT, _COILS, 0, len(self._model.coils))
+        holding = await self.server.async_getValues(_ANY_UNIT, _HOLDING, 0, len(self._model.holding))
+        discrete, inputs = self._model.advance(seconds, coils, holding)
+        await self.server.async_setValues(_ANY_UNIT, _DISCRETE, 0, discrete)
+        await self.server.async_setValues(_ANY_UNIT, _INPUT, 0, inputs)
+
+    async def run(self, clock: Clock) -> None:
+        """Serve with values that move, until cancelled."""
+        await self.start()
+        before = clock.now()
+        while True:
+            await asyncio.sleep(TICK)
+            now = clock.now()
+            await self.advance(now - before)
+            before = now
+
+
+def _words(value: float) -> tuple[int, int]:
     high, low = struct.unpack(">2H", struct.pack(">f", value))
     return high, low
 
 
-def _part(cells: list[int], address: int, count: int) -> list[int]:
-    if address + count > len(cells):
-        raise Refused(ILLEGAL_ADDRESS)
-    return cells[address : address + count]
+def _bits(values: list[bool]) -> list[SimData]:
+    return [SimData(0, values=values, datatype=DataType.BITS)]
+
+
+def _registers(values: list[int]) -> list[SimData]:
+    return [SimData(0, values=values, datatype=DataType.REGISTERS)]
+
+
+async def _serve(devices: list[Simulated]) -> None:
+    await asyncio.gather(*(device.run(SystemClock()) for device in devices))
 
 
 def main(descriptors: list[str]) -> None:
     """Serve both devices, on a listening socket each, until killed."""
-    now = SystemClock().now
-    devices: list[Device] = [AirHandler(now), Meter(now)]
-    for descriptor, device in zip(descriptors, devices, strict=True):
-        server = Server(socket.socket(fileno=int(descriptor)), device)
-        threading.Thread(target=server.serve_forever, name=type(device).__name__).start()
+    logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # strangers make it log errors
+    sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
+    models: list[Model] = [AirHandler(), Meter()]
+    asyncio.run(_serve([Simulated(model, listening) for model, listening in zip(models, sockets, strict=True)]))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
-import threading
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.demo.modbus_server import Server, answer
-from gateway.cli.demo.simulator import AirHandler, Meter
+from gateway.cli.demo.simulator import AirHandler, Meter, Simulated
 from tests.cli.modbus import exchange
-from tests.fakes import FakeClock
 
 READ_SUPPLY = b"\x04\x00\x00\x00\x02"
+READ_SETPOINT = b"\x03\x00\x00\x00\x02"
+READ_FAN = b"\x01\x00\x00\x00\x01"
+READ_FROST = b"\x02\x00\x00\x00\x01"
+READ_POWER = READ_SUPPLY
+READ_ENERGY = b"\x04\x00\x02\x00\x02"
 SET_28 = b"\x10\x00\x00\x00\x02\x04" + struct.pack(">f", 28)
+FAN_OFF = b"\x05\x00\x00\x00\x00"
+LIMIT_0 = b"\x06\x00\x00\x00\x00"
 
 
 def float_of(response):
@@ -22,96 +29,98 @@ def float_of(response):
     return struct.unpack(">f", response[2:])[0]
 
 
-@pytest.fixture
-def clock():
-    """A clock that only the test moves."""
-    return FakeClock()
+def served(model, *steps):
+    """The responses of a served model to requests; a number among them lets so many seconds pass."""
+
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            device = Simulated(model, listening)
+            await device.start()
+            for step in steps:
+                if isinstance(step, bytes):
+                    yield await asyncio.to_thread(exchange, port, step)
+                else:
+                    await device.advance(step)
+            await asyncio.sleep(0)  # the last connection is closed before the server is
+            await device.server.shutdown()
+
+    async def all_of_it():
+        return [response async for response in run()]
+
+    return asyncio.run(all_of_it())
 
 
-@pytest.fixture
-def air_handler(clock):
-    """An air handler as it is at start."""
-    return AirHandler(clock.now)
+def test_supply_air_follows_the_setpoint():
+    """A written setpoint is read back, stays while values move, and the supply air gets there."""
+    taken, setpoint, cold, warm, still = served(
+        AirHandler(), SET_28, READ_SETPOINT, READ_SUPPLY, 200, READ_SUPPLY, READ_SETPOINT
+    )
+    assert taken == SET_28[:5]
+    assert float_of(setpoint) == float_of(still) == 28
+    assert float_of(cold) == 18
+    assert abs(float_of(warm) - 28) < 0.5
 
 
-def test_supply_air_follows_the_setpoint(air_handler, clock):
-    """A written setpoint is read back, and the supply air gets there."""
-    assert answer(air_handler, SET_28) == SET_28[:5]
-    assert float_of(answer(air_handler, b"\x03\x00\x00\x00\x02")) == 28
-    clock.advance(200)
-    assert abs(float_of(answer(air_handler, READ_SUPPLY)) - 28) < 0.5
+def test_without_the_fan_it_gets_cold_and_the_frost_alarm_comes():
+    """Coil 0 stops the fan, and stays written; below 10 degrees discrete input 0 is set."""
+    before, taken, supply, frost, fan = served(AirHandler(), READ_FROST, FAN_OFF, 200, READ_SUPPLY, READ_FROST, READ_FAN)
+    assert (before, taken) == (b"\x02\x01\x00", FAN_OFF)
+    assert float_of(supply) < 10
+    assert (frost, fan) == (b"\x02\x01\x01", b"\x01\x01\x00")
 
 
-def test_without_the_fan_it_gets_cold_and_the_frost_alarm_comes(air_handler, clock):
-    """Coil 0 stops the fan; below 10 degrees discrete input 0 is set."""
-    assert answer(air_handler, b"\x02\x00\x00\x00\x01") == b"\x02\x01\x00"
-    assert answer(air_handler, b"\x05\x00\x00\x00\x00") == b"\x05\x00\x00\x00\x00"
-    clock.advance(200)
-    assert float_of(answer(air_handler, READ_SUPPLY)) < 10
-    assert answer(air_handler, b"\x02\x00\x00\x00\x01") == b"\x02\x01\x01"
+def test_mode_0_is_off():
+    """With the mode off, the setpoint is not followed."""
+    _, supply = served(AirHandler(), b"\x06\x00\x02\x00\x00", 200, READ_SUPPLY)
+    assert float_of(supply) < 10
 
 
-def test_values_move(air_handler, clock):
-    """Air, power and energy change from one second to the next; energy only grows."""
-    meter = Meter(clock.now)
-    requests = [(air_handler, READ_SUPPLY), (meter, b"\x04\x00\x00\x00\x02"), (meter, b"\x04\x00\x02\x00\x02")]
-    before = [answer(*request) for request in requests]
-    clock.advance(1)
-    after = [answer(*request) for request in requests]
-    assert all(one != other for one, other in zip(before, after, strict=True))
-    assert after[2] > before[2]
+def test_power_and_energy_move():
+    """Power changes from one second to the next; energy only grows."""
+    power, energy, later_power, later_energy = served(Meter(), READ_POWER, READ_ENERGY, 1, READ_POWER, READ_ENERGY)
+    assert power != later_power
+    assert later_energy > energy
+
+
+def test_the_power_limit_is_compared_with_the_power():
+    """Discrete input 0 is set as soon as the power is above the limit that was written."""
+    before, _, after = served(Meter(), READ_FROST, LIMIT_0, 1, READ_FROST)
+    assert (before, after) == (b"\x02\x01\x00", b"\x02\x01\x01")
 
 
 @pytest.mark.parametrize(
-    ("request_", "response"),
-    [
-        (b"\x04\x00\x02\x00\x02", b"\x84\x02"),
-        (b"\x01\x00\x01\x00\x01", b"\x81\x02"),
-        (b"\x10\x00\x02\x00\x02\x04\x00\x01\x00\x01", b"\x90\x02"),
-        (b"\x06\x00\x02\x00\x09", b"\x86\x03"),
-        (b"\x05\x00\x00\x12\x34", b"\x85\x03"),
-        (b"\x03\x00\x00\x00\x00", b"\x83\x03"),
-        (b"\x03\x00\x00\x00\x7e", b"\x83\x03"),
-        (b"\x03\x00", b"\x83\x03"),
-        (b"\x2b\x0e\x01\x00", b"\xab\x01"),
-    ],
+    "request_", [b"\x04\x00\x02\x00\x02", b"\x03\x00\x03\x00\x01", b"\x10\x00\x02\x00\x02\x04\x00\x01\x00\x01"]
 )
-def test_what_it_does_not_have_is_answered_with_the_exception_of_the_standard(air_handler, request_, response):
-    """Illegal function, data address and data value are codes 1, 2 and 3."""
-    assert answer(air_handler, request_) == response
+def test_a_register_that_it_does_not_have_is_an_illegal_address(request_):
+    """Beyond the last register there is exception 2."""
+    assert served(AirHandler(), request_) == [bytes([request_[0] | 0x80, 2])]
 
 
-@pytest.mark.parametrize("request_", [b"\x0f\x00\x00\x00\x01\x01\x00", b"\x05\x00\x00\x00\x00"])
-def test_both_coil_writes_write(air_handler, request_):
-    """Functions 5 and 15 switch the fan off."""
-    answer(air_handler, request_)
-    assert answer(air_handler, b"\x01\x00\x00\x00\x01") == b"\x01\x01\x00"
+@given(st.lists(st.tuples(st.booleans(), *[st.integers(0, 0xFFFF)] * 3, st.floats(0, 1e6))))
+def test_no_written_value_brings_a_model_out_of_what_registers_hold(steps):
+    """Whatever is written, NaN and infinity too, all inputs stay within 16 bits."""
+    air_handler, meter = AirHandler(), Meter()
+    for fan, *words, seconds in steps:
+        for discrete, inputs in air_handler.advance(seconds, [fan], words), meter.advance(seconds, [fan], words[:1]):
+            assert set(map(type, discrete)) == {bool}
+            assert all(0 <= word <= 0xFFFF for word in inputs)
 
 
-@given(st.binary(min_size=1, max_size=253))
-def test_any_request_has_an_answer_of_its_function(request_):
-    """Whatever comes in, the answer carries its function code, or that code as an exception."""
-    clock = FakeClock()
-    for device in (AirHandler(clock.now), Meter(clock.now)):
-        response = answer(device, request_)
-        assert response[0] in (request_[0], request_[0] | 0x80)
-        clock.advance(1)
-        answer(device, READ_SUPPLY)
-
-
-def test_the_server_answers_many_requests_and_ends_a_broken_stream(air_handler):
-    """Transaction and unit come back; what is no Modbus frame closes the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = Server(listening, air_handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+def test_as_a_process_it_serves_two_sockets_without_a_word():
+    """The program takes its sockets by their descriptors, moves the values by itself, and logs no nonsense that comes in."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        command = [sys.executable, "-m", "gateway.cli.demo.simulator", str(one.fileno()), str(other.fileno())]
+        process = subprocess.Popen(command, pass_fds=[one.fileno(), other.fileno()], stderr=subprocess.PIPE)
+        air_handler, meter = one.getsockname()[1], other.getsockname()[1]
         try:
-            port = listening.getsockname()[1]
-            assert exchange(port, READ_SUPPLY, transaction=0, unit=255)[:2] == b"\x04\x04"
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-                connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
-                assert connection.recv(100) == b""
+            with socket.create_connection(("127.0.0.1", meter)) as stranger:
+                stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            first = exchange(air_handler, READ_SUPPLY)
+            while exchange(air_handler, READ_SUPPLY) == first:
+                pass
+            assert exchange(meter, b"\x04\x00\x64\x00\x02", unit=255) == b"\x84\x02"
         finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+            process.terminate()
+            told = process.communicate(timeout=10)
+        assert told == (None, b"")

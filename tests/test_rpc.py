@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import rpc as module
+from gateway.clock import SystemClock
+from gateway.errors import DeadlinePassed, GatewayError, ReadOnly
+from gateway.model import Message, Outgoing
+from gateway.payloads import MAX_BYTES
+from gateway.rpc import GRACE, Call, Rpc, Silence
+from gateway.topics import Topics
+from tests.fakes import FakeClock
+
+
+class Rig:
+    """A dispatcher whose thread does not run, with methods that the tests name."""
+
+    def __init__(
+        self, reply_anywhere: bool = False, concerns: Callable[[tuple[str, ...]], bool] = lambda target: True
+    ) -> None:
+        self.clock = FakeClock()
+        self.out: list[Outgoing] = []
+        self.calls: list[Call] = []
+        methods = {
+            "ping": lambda call: call.ticket.finish("pong"),
+            "get_point": self.calls.append,
+            "set_point": self.calls.append,
+            "refuse": self.refuse,
+            "silent": self.silent,
+            "crash": lambda call: 1 / 0,
+        }
+        self.rpc = Rpc(Topics("edge-1"), self.clock, self.out.append, methods, reply_anywhere, concerns)
+
+    def refuse(self, call: Call) -> None:
+        """A method that refuses."""
+        raise ReadOnly("it is not writable", point="kW")
+
+    def silent(self, call: Call) -> None:
+        """A method that concerns another gateway."""
+        raise Silence
+
+    def message(self, topic: str, payload: bytes = b"", **fields: Any) -> Message:
+        """A request that comes now."""
+        return Message(topic, payload, received=self.clock.now(), **fields)
+
+    def ask(self, topic: str, payload: bytes = b"", **fields: Any) -> None:
+        """A request comes and is taken."""
+        self.rpc._take(self.message(topic, payload, **fields))
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes on the thread."""
+        self.clock.advance(seconds)
+        self.rpc._expire()
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The one answer."""
+        [answer] = self.out
+        return json.loads(answer.payload)  # type: ignore[no-any-return]
+
+    @property
+    def code(self) -> str:
+        """The code of the one answer, in its body and in its user property."""
+        [answer] = self.out
+        code = self.body["error"]["code"]
+        assert answer.user == (("status", code),)
+        return str(code)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """A dispatcher."""
+    return Rig()
+
+
+# ---- answers
+
+
+def test_a_success_has_the_shape_of_the_contract(rig: Rig) -> None:
+    """Result, the request's QoS and correlation data, content type, user property, and how long it is worth sending."""
+    rig.ask("rpc/alice/ping", qos=1, response_topic="replies/alice/7", correlation=b"\x00\x07")
+    [answer] = rig.out
+    assert rig.body == {"result": "pong", "gateway": "edge-1"}
+    assert answer == Outgoing(
+        "replies/alice/7",
+        answer.payload,
+        qos=1,
+        correlation=b"\x00\x07",
+        content_type="application/json",
+        user=(("status", "ok"),),
+        until=rig.clock.now() + 10 + GRACE,
+    )
+
+
+def test_a_failure_has_the_shape_of_the_contract(rig: Rig) -> None:
+    """Code, message and data; never a class name."""
+    rig.ask("rpc/alice/refuse/C/B/D/kW")
+    assert rig.body == {"error": {"code": "read_only", "message": "it is not writable", "data": {"point": "kW"}}}
+    assert rig.code == "read_only"
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "named"),
+    [
+        ("rpc/alice/ping", b"", False),
+        ("rpc/alice/ping/edge-1", b"", False),
+        ("rpc/alice/ping/C/B/D", b"", True),
+        ("rpc/alice/ping", b'{"device": "C/B/D"}', True),
+        ("rpc/alice/ping", b"21.5", False),
+    ],
+)
+def test_an_answer_that_names_no_device_names_the_gateway(rig: Rig, topic: str, payload: bytes, named: bool) -> None:
+    """Whoever asks all gateways can tell their answers apart."""
+    rig.ask(topic, payload)
+    assert ("gateway" in rig.body) != named
+
+
+def test_a_crash_is_internal_without_words(rig: Rig) -> None:
+    """A bug is answered, without paths, class names or tracebacks."""
+    rig.ask("rpc/alice/crash")
+    assert rig.code == "internal"
+    assert "ZeroDivision" not in json.dumps(rig.body)
+
+
+def test_silence_is_no_answer(rig: Rig) -> None:
+    """A request that concerns another gateway is not answered, at the deadline neither."""
+    rig.ask("rpc/alice/silent")
+    rig.pass_time(100)
+    assert rig.out == []
+
+
+def test_a_topic_without_method_is_no_request(rig: Rig) -> None:
+    """What the subscription brings beside requests is let be."""
+    rig.ask("rpc/alice")
+    rig.ask("other/alice/ping")
+    assert rig.out == []
+
+
+def test_requests_and_answers_are_counted(rig: Rig) -> None:
+    """By code."""
+    for method in ("ping", "ping", "refuse"):
+        rig.ask(f"rpc/alice/{method}")
+    assert (rig.rpc.requests, rig.rpc.answers) == (3, {"ok": 2, "read_only": 1})
+
+
+# ---- where answers go
+
+
+@pytest.mark.parametrize(
+    ("asked", "goes_to", "code"),
+    [
+        (None, "replies/alice/ping/edge-1", "ok"),
+        ("replies/alice", "replies/alice", "ok"),
+        ("replies/alice/a/b", "replies/alice/a/b", "ok"),
+        ("replies/bob", "replies/alice/ping/edge-1", "bad_request"),
+        ("replies/alice2", "replies/alice/ping/edge-1", "bad_request"),
+        ("replies/alice/#", "replies/alice/ping/edge-1", "bad_request"),
+        ("config/devices/C/B/D", "replies/alice/ping/edge-1", "bad_request"),
+        ("anything/else", "replies/alice/ping/edge-1", "bad_request"),
+        ("", "replies/alice/ping/edge-1", "bad_request"),
+    ],
+)
+def test_an_answer_stays_with_its_requester(rig: Rig, asked: str | None, goes_to: str, code: str) -> None:
+    """A ResponseTopic elsewhere is refused, and the refusal goes where an answer without one goes."""
+    rig.ask("rpc/alice/ping/edge-1", response_topic=asked)
+    assert (rig.out[0].topic, rig.out[0].user) == (goes_to, (("status", code),))
+
+
+@pytest.mark.parametrize(
+    ("asked", "open_to_it"),
+    [("anything/else", True), ("replies/bob", True), ("config/x", False), ("devices/C/B/D/all", False), ("$SYS/x", False)],
+)
+def test_any_reply_topic_can_be_allowed(asked: str, open_to_it: bool) -> None:
+    """With ``reply_topics: any`` answers go anywhere but where they could do harm."""
+    rig = Rig(reply_anywhere=True)
+    rig.ask("rpc/alice/ping", response_topic=asked)
+    assert (rig.out[0].topic == asked) == open_to_it
+
+
+# ---- what is refused before a method sees it
+
+
+def test_a_retained_request_is_never_carried_out(rig: Rig) -> None:
+    """It would come again on each connection."""
+    rig.ask("rpc/alice/set_point/C/B/D/kW", b"1", retain=True)
+    assert rig.code == "bad_request"
+    assert rig.calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "hint"), [("get_pont", 'did you mean "get_point"?'), ("frobnicate", 'no method "frobnicate"')]
+)
+def test_an_unknown_method_is_told_with_a_suggestion(rig: Rig, method: str, hint: str) -> None:
+    """The whole name of the nearest method, and the list of all."""
+    rig.ask(f"rpc/alice/{method}/C/B/D/kW")
+    assert rig.code == "unknown_method"
+    assert hint in rig.body["error"]["message"]
+    assert "get_point" in rig.body["error"]["data"]["methods"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"{", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"\xff", b'{"a":' + b"[" * 100_000, b" " * (MAX_BYTES + 1)],
+)
+def test_a_bad_payload_is_refused_with_its_reason(rig: Rig, payload: bytes) -> None:
+    """No method sees it."""
+    rig.ask("rpc/alice/get_point/C/B/D/kW", payload)
+    assert rig.code == "bad_request"
+    assert rig.body["error"]["message"].startswith("the payload is refused: ")
+    assert rig.calls == []
+
+
+def test_a_write_of_unknown_age_is_not_carried_out(rig: Rig) -> None:
+    """After a pause of our own a write may be older than its deadline: ``timeout``; reads are served."""
+    rig.ask("rpc/alice/set_point/C/B/D/kW", b"1", suspect=True)
+    assert rig.code == "timeout"
+    rig.ask("rpc/alice/get_point/C/B/D/kW", suspect=True)
+    assert [call.method for call in rig.calls] == ["get_point"]
+
+
+def test_a_call_has_what_topic_and_payload_say(rig: Rig) -> None:
+    """An object carries arguments, anything else is left to the method."""
+    rig.ask("rpc/alice/get_point/C/B/D/Fan/Speed", b'{"priority": 8}')
+    rig.ask("rpc/alice/set_point/C/B/D/kW", b"21.5")
+    first, second = rig.calls
+    assert (first.requester, first.method, first.target) == ("alice", "get_point", ("C", "B", "D", "Fan", "Speed"))
+    assert (first.arguments, second.arguments, second.payload) == ({"priority": 8}, {}, "21.5")
+
+
+# ---- deadlines
+
+
+@pytest.mark.parametrize(("expiry", "deadline"), [(None, 10), (0, 0), (3, 3), (60, 60), (61, 60), (4_000_000, 60)])
+def test_the_deadline_is_the_message_expiry(rig: Rig, expiry: int | None, deadline: float) -> None:
+    """10 s if none is given, 60 s at most, counted from the arrival; then the dispatcher answers."""
+    rig.ask("rpc/alice/get_point/C/B/D/kW", expiry=expiry)
+    assert rig.calls[0].ticket.deadline == rig.clock.now() + deadline
+    if deadline:
+        rig.pass_time(deadline - 0.001)
+        assert rig.out == []
+    rig.pass_time(0.001)
+    assert rig.code == "timeout"
+
+
+def test_after_a_claim_the_deadline_is_an_unknown_outcome(rig: Rig) -> None:
+    """The write has left, and the later end is not a second answer."""
+    rig.ask("rpc/alice/set_point/C/B/D/kW", b"1")
+    rig.calls[0].ticket.claim(rig.clock.now())
+    rig.pass_time(10)
+    assert rig.code == "outcome_unknown"
+    assert not rig.calls[0].ticket.finish(1)
+    assert len(rig.out) == 1
+
+
+def test_answered_requests_have_no_deadline_left(rig: Rig) -> None:
+    """Nothing is kept of what is done."""
+    rig.ask("rpc/alice/get_point/C/B/D/kW")
+    rig.calls[0].ticket.finish(21.5)
+    rig.pass_time(0)
+    assert rig.rpc._deadlines == []
+
+
+def test_requests_wait_while_it_is_not_known_whose_the_devices_are(rig: Rig) -> None:
+    """They are served then, or answered at their deadline."""
+    for expiry in (5, 8):
+        rig.rpc.offer(rig.message("rpc/alice/ping", expiry=expiry))
+    rig.clock.advance(5)
+    assert rig.rpc._pause() == 0.0
+    assert rig.rpc._next() is None
+    rig.pass_time(0)
+    assert rig.code == "timeout"
+    rig.rpc.serve()
+    message = rig.rpc._next()
+    assert message is not None
+    assert message.expiry == 8
+
+
+def test_a_backlog_is_not_carried_out_late(rig: Rig) -> None:
+    """A write that waited in the inbox until its deadline never leaves, and is answered ``timeout``."""
+    rig.rpc.serve()
+    rig.rpc.offer(rig.message("rpc/alice/set_point/C/B/D/kW", b"1"))
+    rig.clock.advance(10)
+    message = rig.rpc._next()
+    assert message is not None
+    rig.rpc._take(message)
+    with pytest.raises(DeadlinePassed):
+        rig.calls[0].ticket.claim(rig.clock.now())
+    rig.rpc._expire()
+    assert rig.code == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("rpc/alice/get_point/C/B/X/kW", b""),
+        ("rpc/alice/get_point/C/B/X/kW", b"{"),
+        ("rpc/alice/no_such/C/B/X/kW", b""),
+        ("rpc/alice/get_point", b'{"device": "C/B/X", "nonsense": 1}'),
+    ],
+)
+def test_what_concerns_another_gateway_is_not_answered(topic: str, payload: bytes) -> None:
+    """Whatever is wrong with the request or with us: the other's answer is the only one."""
+    rig = Rig(concerns=lambda target: "X" not in target)
+    rig.ask(topic, payload, retain=True)
+    rig.rpc.offer(rig.message(topic, payload))
+    rig.pass_time(10)
+    rig.rpc.refuse_all()
+    rig.ask(topic, payload)
+    assert rig.out == []
+    rig.ask("rpc/alice/ping")
+    assert rig.code == "unavailable"
+
+
+def test_a_full_inbox_is_busy(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request too many is answered at once; the others wait."""
+    monkeypatch.setattr(module, "INBOX_LIMIT", 2)
+    for _ in range(3):
+        rig.rpc.offer(rig.message("rpc/alice/ping"))
+    assert rig.code == "busy"
+    assert len(rig.rpc._inbox) == 2
+
+
+def test_a_stopping_gateway_is_unavailable(rig: Rig) -> None:
+    """What waits and what comes is answered, held or not."""
+    rig.rpc.offer(rig.message("rpc/alice/ping"))
+    rig.rpc.refuse_all()
+    message = rig.rpc._next()
+    assert message is not None
+    rig.rpc._take(message)
+    assert rig.code == "unavailable"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ping", "get_point", "set_point", "refuse", "crash", "no_such"]),
+            st.sampled_from([b"", b"1", b"{", b'{"device": "C/B/D"}', b"\xff"]),
+            st.booleans(),
+            st.sampled_from([None, 0, 5, 100]),
+            st.sampled_from([None, "replies/alice/x", "replies/bob"]),
+        ),
+        max_size=20,
+    )
+)
+def test_every_request_has_exactly_one_answer(requests: list[Any]) -> None:
+    """Whatever is asked, however it ends, after the longest deadline each has its one answer."""
+    rig = Rig()
+    for number, (method, payload, retain, expiry, reply) in enumerate(requests):
+        more = {"retain": retain, "expiry": expiry, "response_topic": reply, "correlation": bytes([number])}
+        rig.ask(f"rpc/alice/{method}/C/B/D/kW", payload, **more)
+    rig.pass_time(60)
+    for call in rig.calls:
+        call.ticket.finish(error=GatewayError("late"))
+    assert sorted(answer.correlation for answer in rig.out if answer.correlation) == [
+        bytes([number]) for number in range(len(requests))
+    ]
+    assert all(answer.topic.startswith("replies/alice/") for answer in rig.out)
+
+
+# ---- the thread
+
+
+def test_the_thread_answers_and_ends() -> None:
+    """On a real thread: a request, one that runs into its deadline, and the stop that refuses what is left."""
+    answered: list[Outgoing] = []
+    some = threading.Condition()
+
+    def put(message: Outgoing) -> None:
+        with some:
+            answered.append(message)
+            some.notify_all()
+
+    methods = {"ping": lambda call: call.ticket.finish("pong"), "hang": lambda call: None}
+    clock = SystemClock()
+    rpc = Rpc(Topics("edge-1"), clock, put, methods, reply_anywhere=False)
+    rpc.start()
+    rpc.serve()
+    for method in ("ping", "hang"):
+        rpc.offer(Message(f"rpc/alice/{method}", b"", received=clock.now(), expiry=0 if method == "hang" else None))
+    with some:
+        assert some.wait_for(lambda: len(answered) == 2, timeout=10)
+    assert sorted(answer.user[0][1] for answer in answered) == ["ok", "timeout"]
+    assert rpc.name == "requests"
+    rpc.hold()
+    rpc.offer(Message("rpc/alice/ping", b"", received=clock.now()))
+    assert rpc.stop(10)
+    assert answered[-1].user == (("status", "unavailable"),)
