@@ -15,9 +15,12 @@ install: $(INSTALLED) ## make .venv with the gateway and everything it can use
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
-	$(PIP) install --require-hashes -r requirements.txt
-	$(PIP) install --no-deps --no-build-isolation -e .
+	@echo "Making .venv, a Python environment for this project ..."
+	@$(PYTHON) -m venv .venv
+	@echo "Installing the packages that requirements.txt names into .venv; this takes a minute the first time ..."
+	@$(PIP) install --require-hashes -r requirements.txt
+	@echo "Installing the gateway itself into .venv ..."
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: install ## show a gateway at work; ARGS="--seconds 15" ends it by itself

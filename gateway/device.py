@@ -415,6 +415,7 @@ class DeviceThread:
     def __init__(self, device: Device, ended: Callable[[str], None]) -> None:
         self.device = device
         self._ended = ended
+        self._told = ""
         self._thread = threading.Thread(target=self._run, name=f"device:{device.spec.path}", daemon=True)
 
     def start(self) -> None:
@@ -441,7 +442,9 @@ class DeviceThread:
             try:
                 device.wait(device.step())
             except Exception as error:
-                log.exception("a driver failed", device=device.spec.path, driver=device.spec.driver_type)
+                if repr(error) != self._told:
+                    log.exception("a driver failed", device=device.spec.path, driver=device.spec.driver_type)
+                self._told = repr(error)
                 device.crashed(error)
         try:
             device.finish()

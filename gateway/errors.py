@@ -10,6 +10,7 @@ GatewayError
 │   ├── BadValue            bad_value         send a value of the point's type
 │   ├── OutOfRange          out_of_range      send a value within the point's limits
 │   ├── LeaseRequired       lease_required    acquire a lease first
+│   ├── LeaseLost           lease_lost        the lease or fence named is not, or no longer, the device's
 │   ├── Busy                busy              try again later
 │   └── Unavailable         unavailable       the gateway stops, or another process has taken its id
 ├── DeadlinePassed          timeout           nothing was sent; ask again
@@ -88,6 +89,12 @@ class LeaseRequired(RequestError):
     """The device may be written only under a lease."""
 
     code = "lease_required"
+
+
+class LeaseLost(RequestError):
+    """The lease or fence that the request names is not the one in force."""
+
+    code = "lease_lost"
 
 
 class Busy(RequestError):

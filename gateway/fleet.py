@@ -17,6 +17,7 @@ from gateway.schedule import spread
 from gateway.store.device_config import Spec
 from gateway.suggest import nearest
 from gateway.topics import MAX_LEVELS, MIN_LEVELS
+from gateway.values import shown
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class Fleet:
         self._specs: dict[str, Spec] = {}
         self._misconfigured: set[str] = set()
         self._foreign: set[str] = set()
+        self._stopped = False
         self._numbers = count()
         self._settled: dict[str, float] = {}
         self._past = Counters()
@@ -57,7 +59,7 @@ class Fleet:
                 return path, "/".join(levels[size:])
         near = self._neighbour(levels)
         hint = f'; did you mean "{near}"?' if near else ""
-        raise UnknownDevice(f'no device is configured at "{"/".join(levels)}"{hint}')
+        raise UnknownDevice(f"no device is configured at {shown('/'.join(levels))}{hint}")
 
     def _neighbour(self, levels: tuple[str, ...]) -> str:
         """A device in the same building that was probably meant; empty if there is none."""
@@ -157,7 +159,8 @@ class Fleet:
             self._outlet.ended(path)
 
     def stop_all(self, deadline: float) -> list[str]:
-        """End every device by that boot clock time; the names of threads that did not."""
+        """End every device by that boot clock time, for good; the names of threads that did not."""
+        self._stopped = True
         threads = list(self._threads.values())
         for thread in threads:
             thread.stop()
@@ -214,6 +217,8 @@ class Fleet:
             self._by_link[_link(spec, self._env)].discard(path)
 
     def _start(self, spec: Spec, settle: float) -> None:
+        if self._stopped:
+            return
         device = Device(spec, self._env, self._outlet, self._phase(spec), settle)
         thread = self._threads[spec.path] = DeviceThread(device, self._ended)
         thread.start()

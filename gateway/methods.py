@@ -8,7 +8,7 @@ from typing import Any
 from gateway.board import Board, point_meta
 from gateway.clock import Clock, rfc3339
 from gateway.device import Device, ReadJob, WriteJob
-from gateway.errors import BadRequest, BadValue, LeaseRequired, PointFailed, ReadOnly, UnknownDevice, UnknownPoint
+from gateway.errors import BadRequest, BadValue, LeaseLost, LeaseRequired, PointFailed, ReadOnly, UnknownDevice, UnknownPoint
 from gateway.fleet import Fleet
 from gateway.model import LastValue, Reading, Register, Scalar
 from gateway.payloads import BadPayload, parse
@@ -129,6 +129,8 @@ class Methods:
         spec = device.spec
         register = self._register(spec, point)
         value = self._value(call, spec, register)
+        if call.arguments.keys() & {"lease", "fence"}:
+            raise LeaseLost(f'no lease is in force on "{spec.path}"')
         if self._lease_needed(spec):
             raise LeaseRequired(f'"{spec.path}" may be written under a lease only')
         options = {name: call.arguments[name] for name in ("priority",) if name in call.arguments}

@@ -113,6 +113,6 @@ def _same(before: Scalar | PointError, now: Scalar | PointError, register: Regis
 
 def _expiry(spec: Spec) -> int | None:
     device = spec.device
-    if not device.retain or device.expiry == 0:
-        return None
-    return max(1, round(device.expiry if device.expiry is not None else RETAINED_INTERVALS * device.interval))
+    if device.expiry is not None:
+        return max(1, round(device.expiry)) if device.expiry else None
+    return max(1, round(RETAINED_INTERVALS * device.interval)) if device.retain else None

@@ -23,6 +23,7 @@ from gateway.payloads import BadPayload, dump, parse, text
 from gateway.suggest import nearest
 from gateway.ticket import Ticket
 from gateway.topics import Topics
+from gateway.values import cut, shown
 
 log = structlog.get_logger()
 
@@ -269,7 +270,7 @@ def _lifetime(message: Message) -> float:
 
 
 def _error(error: GatewayError) -> dict[str, Any]:
-    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    body: dict[str, Any] = {"code": error.code, "message": cut(error.message)}
     return body | {"data": error.data} if error.data else body
 
 
@@ -292,4 +293,4 @@ def _object_or_nothing(payload: bytes) -> Mapping[str, Any]:
 def _unknown(method: str, known: Mapping[str, Handler]) -> GatewayError:
     near = nearest(method, known)
     hint = f'; did you mean "{near}"?' if near else ""
-    return UnknownMethod(f'there is no method "{method}"{hint}', methods=sorted(known))
+    return UnknownMethod(f"there is no method {shown(method)}{hint}", methods=sorted(known))

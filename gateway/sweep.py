@@ -55,6 +55,10 @@ class Sweep:
         except Transient as error:
             self._missed(batch, error)
             return
+        except DeviceError as error:
+            self._fail(batch.registers, error, error.code)
+            self._heard()
+            return
         for name, value in taken.items():
             if isinstance(value, PointError):
                 self.errors[name] = value
@@ -79,7 +83,7 @@ class Sweep:
         if self._silent >= TIMEOUTS_IN_A_ROW:
             self.abandon(error)
 
-    def _fail(self, registers: Iterable[Register], error: DeviceError) -> None:
+    def _fail(self, registers: Iterable[Register], error: DeviceError, code: str = "timeout") -> None:
         self.trouble = error
-        failed = PointError("timeout", error.message)
+        failed = PointError(code, error.message)
         self.errors.update((register.name, failed) for register in registers)

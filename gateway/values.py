@@ -77,6 +77,11 @@ def decimals(*factors: float) -> int:
     return max(max(0, -int(Decimal(str(factor)).normalize().as_tuple().exponent)) for factor in factors)
 
 
+def cut(message: str, most: int = 500) -> str:
+    """A message for people, cut short if a hostile name or value has made it long."""
+    return message if len(message) <= most else message[: most - 3] + "..."
+
+
 def shown(value: object) -> str:
     """A value for an error message: short, and told apart from its neighbours."""
     if isinstance(value, bool) or value is None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parent.parent
 
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"`([\w./]+)`:\n\n$")
-_FIRST_CELL = re.compile(r"^\|([^|]*)\|", re.MULTILINE)
+_FIRST_CELL = re.compile(r"^ *\|([^|]*)\|", re.MULTILINE)
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -36,7 +37,7 @@ def blocks(document: Path) -> list[Block]:
     found = []
     for match in _BLOCK.finditer(source):
         named = _FILE.search(source, 0, match.start())
-        found.append(Block(match[1], match[2], named[1] if named else ""))
+        found.append(Block(match[2], dedent(match[3]), named[1] if named else ""))
     return found
 
 
@@ -52,9 +53,15 @@ def as_shown(output: str, shown: str) -> bool:
     return re.fullmatch(".*?".join(map(re.escape, shown.strip().split("..."))), output.strip(), re.DOTALL) is not None
 
 
-def first_cells(document: Path) -> set[str]:
-    """What stands as code in the first column of the tables of a document."""
-    return {word for cell in _FIRST_CELL.findall(document.read_text()) for word in _CODE.findall(cell)}
+def first_cells(document: Path) -> list[str]:
+    """What stands as code in the first column of the tables of a document, in order."""
+    source = _BLOCK.sub("", document.read_text())
+    return [word for cell in _FIRST_CELL.findall(source) for word in _CODE.findall(cell)]
+
+
+def code(document: Path) -> set[str]:
+    """What stands as code in the text of a document."""
+    return set(_CODE.findall(_BLOCK.sub("", document.read_text())))
 
 
 def links(document: Path) -> list[str]:

@@ -28,6 +28,7 @@ CODES = {
     "bad_value",
     "out_of_range",
     "lease_required",
+    "lease_lost",
     "device_offline",
     "device_rejected",
     "timeout",

@@ -146,7 +146,16 @@ def test_an_empty_sweep_is_done(interface: Interface, clock: FakeClock) -> None:
 
 
 def test_other_errors_are_not_swallowed(wire: Wire, interface: Interface, clock: FakeClock) -> None:
-    """What a driver may not raise here comes out."""
-    wire.expect("read a", Rejected("a refusal belongs to its points"))
-    with pytest.raises(Rejected):
+    """A bug in a driver comes out."""
+    wire.expect("read a", ValueError("a bug"))
+    with pytest.raises(ValueError, match="a bug"):
         sweep(interface, clock, A).step(interface)
+
+
+def test_a_refusal_is_an_answer(wire: Wire, interface: Interface, clock: FakeClock) -> None:
+    """A batch that the device rejects fails under that code, and counts as heard from."""
+    wire.expect("read a", Rejected("the device says no"))
+    it = sweep(interface, clock, A)
+    it.step(interface)
+    assert it.answered
+    assert it.errors == {"a": PointError("device_rejected", "the device says no")}

@@ -9,7 +9,7 @@ import typer
 
 from gateway import __version__
 
-main = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+main = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def _version(wanted: bool) -> None:
@@ -29,9 +29,13 @@ def _options(
 def run(
     settings: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings file (YAML).")] = None,
     broker: Annotated[str | None, typer.Option(metavar="URL", help="The broker, as in mqtt://host:1883.")] = None,
-    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the gateway keeps its state.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it keeps its state.")] = None,
 ) -> None:
-    """Run a gateway until SIGTERM or Ctrl-C."""
+    """Run a gateway until SIGTERM or Ctrl-C.
+
+    Its broker must be named, in the settings file or by --broker; an option wins over the file. The exit code is 2 if the
+    settings can not be used.
+    """
     from gateway.cli.run import run as run_gateway
 
     raise typer.Exit(run_gateway(settings, broker, state_dir))
@@ -39,19 +43,37 @@ def run(
 
 @main.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Device configurations and registries.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Device configurations and registries.")],
+    credentials_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="CREDENTIALS_DIRECTORY",
+            exists=True,
+            file_okay=False,
+            help="Where the secrets are that the configurations name.",
+        ),
+    ] = None,
 ) -> None:
-    """Say what is wrong in device configurations, without any network; the exit code is 1 if something is."""
+    """Say what is wrong in device configurations.
+
+    No network is needed. A registry is looked for among the files and beside its device. The exit code is 0 if all is well,
+    1 if something is wrong, 2 if a file can not be read.
+    """
     from gateway.cli.check import check as check_files
 
-    raise typer.Exit(check_files(files, print))
+    raise typer.Exit(check_files(files, print, credentials_dir))
 
 
 @main.command()
 def demo(
     seconds: Annotated[float | None, typer.Option(metavar="N", min=0, help="End after so many seconds.")] = None,
 ) -> None:
-    """Show a gateway at work: a broker, simulated devices, and their readings."""
+    """Show a gateway at work, with simulated devices.
+
+    A broker, two Modbus devices and the gateway run until Ctrl-C, and nothing is left of them. On a terminal the newest
+    values are a table, elsewhere each reading is a line.
+    """
     from gateway.cli.demo.run import run as run_demo
 
     raise typer.Exit(run_demo(seconds))

@@ -26,7 +26,8 @@ def check(files: list[Path], echo: Echo, credentials_dir: Path | None = None) ->
     """Judge the files and echo what is wrong, in the words of the status topic, and a line with the result of each.
 
     A document that a config links to is looked for among the files, by the end of its path; then, by its whole path or the
-    end of it, in the config's folder and those above, up to the one that holds a folder ``devices``. Returns 0 if all is
+    end of it, in the config's folder and those above, up to the one that holds a folder ``devices``. Of files that fit
+    alike, the one in those folders is taken. ``credentials_dir`` holds the secrets that a config names. Returns 0 if all is
     well (warnings allowed), 1 if there is a fault, 2 if a file can not be read.
     """
     return max((_check_file(file, files, echo, credentials_dir) for file in files), default=OK)
@@ -83,7 +84,7 @@ def _judge(file: Path, payload: bytes, files: list[Path], echo: Echo, credential
         verdict = compile_device(STAND_IN, payload, documents, Environment(SystemClock()), credentials_dir, known)
         before = len(documents) + len(known)
         for link in verdict.missing:
-            places = _given(link, files) or _beside(link, file)
+            places = _places(link, file, files)
             if len(places) == 1:
                 documents[link] = places[0].read_bytes()
             elif places:
@@ -95,6 +96,12 @@ def _judge(file: Path, payload: bytes, files: list[Path], echo: Echo, credential
     for link, places in unclear.items():
         echo(f"{file}: {PREFIX}{link} may be {' or '.join(map(str, places))}: give one of them")
     return verdict
+
+
+def _places(link: str, file: Path, files: list[Path]) -> list[Path]:
+    """The files that may be the linked document; of given ones that fit alike, the one beside the config is it."""
+    given, beside = _given(link, files), _beside(link, file)
+    return [place for place in given if place.absolute() in beside] or given or beside
 
 
 def _given(link: str, files: list[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from gateway.errors import ConfigFault
 from gateway.model import Fault
 from gateway.store.documents import Table
-from gateway.values import shown
+from gateway.values import cut, shown
 
 MAX_FAULTS = 100
 MAX_NAME = 60
@@ -94,7 +94,7 @@ class Faults:
         # The beginning of a secret is looked for, as messages cut long values short.
         if any(secret[:16] in message or secret[:16] in suggestion for secret in self.secrets):
             return Fault(where, "can not be used; why is not said, for it would show a secret")
-        return Fault(where, message, suggestion)
+        return Fault(cut(where), cut(message), cut(suggestion))
 
 
 def line(fault: Fault) -> str:
@@ -105,7 +105,7 @@ def line(fault: Fault) -> str:
 
 def name(text: object) -> str:
     """A key or column title, short enough for a message."""
-    word = str(text)
+    word = str(text) or '""'
     return word if len(word) <= MAX_NAME else word[: MAX_NAME - 3] + "..."
 
 

@@ -92,6 +92,19 @@ def test_two_files_that_fit_alike_are_not_guessed_between(site: Path):
     assert lines[0] == "device.json: config://registry_configs/fake.csv may be x/fake.csv or y/fake.csv: give one of them"
 
 
+def test_of_two_that_fit_alike_the_one_beside_the_config_is_it(tmp_path: Path):
+    """Many folders with a config and a registry of the same names can be checked in one call."""
+    devices = [
+        write(tmp_path / f / "device.json", {"driver_type": "fake", "registry_config": "config://r.csv"}) for f in "xy"
+    ]
+    write(tmp_path / "x" / "r.csv", "not,a,registry\n1,2,3\n")
+    write(tmp_path / "y" / "r.csv", REGISTRY)
+    code, lines = run(*devices, tmp_path / "x" / "r.csv", tmp_path / "y" / "r.csv")
+
+    assert code == 1
+    assert [line.split(": ")[1][:2] for line in lines if "device.json" in line][-1] == "ok"
+
+
 def test_a_file_in_other_case_is_suggested(site: Path):
     """A missing document names the file that differs only in case."""
     (site / "fake.csv").rename(site / "Fake.csv")

@@ -64,18 +64,42 @@ def test_run_hands_its_settings_to_the_gateway(monkeypatch, tmp_path):
     assert (str(got[0].broker.url), got[0].state_dir) == ("mqtt://h:1883", tmp_path)
 
 
-def test_check_hands_its_files_over(monkeypatch, tmp_path):
-    """The exit code of ``check`` is the checker's, and its words go to standard output."""
+@pytest.fixture
+def checked(monkeypatch):
+    """What ``check`` is called with: the files and the credentials directory; it finds one fault."""
     got = []
 
-    def check(files, echo):
-        got.extend(files)
+    def check(files, echo, credentials_dir):
+        got.append((list(map(str, files)), credentials_dir))
         echo("row 3 is bad")
         return 1
 
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setitem(sys.modules, "gateway.cli.check", SimpleNamespace(check=check))
+    return got
+
+
+def test_check_hands_its_files_over(checked):
+    """The exit code of ``check`` is the checker's, and its words go to standard output."""
     result = gateway("check", "a.json", "b.csv")
-    assert (result.code, result.out, list(map(str, got))) == (1, "row 3 is bad\n", ["a.json", "b.csv"])
+    assert (result.code, result.out, checked) == (1, "row 3 is bad\n", [(["a.json", "b.csv"], None)])
+
+
+def test_check_looks_for_secrets_where_the_gateway_does(checked, monkeypatch, tmp_path):
+    """The credentials directory is $CREDENTIALS_DIRECTORY, unless an option names another one."""
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    gateway("check", "a.json")
+    gateway("check", "--credentials-dir", str(other), "a.json")
+    assert [directory for _, directory in checked] == [tmp_path, other]
+
+
+def test_check_refuses_a_credentials_directory_that_is_not_there(checked, tmp_path):
+    """A misspelt directory is a usage error, not a missing secret in each device."""
+    result = gateway("check", "--credentials-dir", str(tmp_path / "none"), "a.json")
+    assert (result.code, checked) == (2, [])
+    assert "does not exist" in result.err
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("demo", "--seconds", "-1"), ("runn",), ("run", "--brokr", "x")])

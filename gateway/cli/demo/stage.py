@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,6 +70,8 @@ class Stage:
         return broker
 
     def _start_simulator(self, directory: Path, stack: ExitStack) -> list[int]:
+        if find_spec("pymodbus") is None:
+            raise DemoFailed("there is nothing to simulate Modbus devices with: pip install 'gateway[demo]'")
         with ExitStack() as ours:
             # The simulator inherits sockets that listen already: nobody can take its ports, nothing has to wait for it.
             sockets = [ours.enter_context(socket.create_server((HOST, 0))) for _ in range(2)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.demo.run import run
 from tests.test_child import alive
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +79,7 @@ def test_on_a_terminal_it_draws_a_table(tmp_path):
     os.close(ours)
     assert process.wait(10) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert re.search(r"SupplyTemperature +│ +[0-9.]+ +│ degC", text)
+    assert re.search(r"SupplyTemperature +[0-9.]+ +degC", text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -122,6 +123,13 @@ def test_a_gateway_that_does_not_start_is_told_with_its_log(tmp_path):
     assert process.returncode == 1
     assert "the gateway ended with exit code 1" in err
     assert "stub: no licence to run" in err
+
+
+def test_without_pymodbus_it_says_how_to_get_it(monkeypatch, capsys):
+    """Where the extra of the demo is not installed, the demo ends with 1 and names it."""
+    monkeypatch.setattr("gateway.cli.demo.stage.find_spec", lambda name: None)
+    assert run(None) == 1
+    assert "pip install 'gateway[demo]'" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_failure(tmp_path):

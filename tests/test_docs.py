@@ -1,0 +1,195 @@
+"""The documents say what the code does: examples compile, keys and codes are all there, links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from gateway import interfaces
+from gateway.board import Board, ConfigReport, meta_payload, point_meta
+from gateway.interfaces.base import Environment, RegistryRow
+from gateway.methods import Methods
+from gateway.model import DeviceState, DeviceStatus, Register
+from gateway.settings import Settings, load
+from gateway.store.compile import Verdict, compile_device
+from gateway.store.device_config import DeviceConfig, OnChange
+from gateway.store.faults import keys, line
+from gateway.topics import Topics
+from tests.fakes import FakeClock
+from tests.markdown import ROOT, Block, anchors, as_shown, blocks, code, commands, documents, first_cells, links
+from tests.test_errors import CODES
+
+REFERENCE = ROOT / "docs" / "reference"
+PAYLOADS = REFERENCE / "payloads.md"
+KEPT_CODES = {"leased_by_other", "lease_lost", "overridden"}
+"""The codes of the contract that nothing raises before there are leases."""
+WRONG = "wrong/"
+"""The folder of the examples that are to be refused."""
+
+
+def shown(language: str) -> list[tuple[Path, Block]]:
+    """Every block of a language, with its document."""
+    return [(document, block) for document in documents() for block in blocks(document) if block.language == language]
+
+
+def ids(value: object) -> str | None:
+    """How a document is called in the report."""
+    return str(value.relative_to(ROOT)) if isinstance(value, Path) else None
+
+
+def judge(config: Mapping[str, Any], linked: Mapping[str, bytes]) -> Verdict:
+    """The verdict on a device config."""
+    return compile_device("C/B/D", json.dumps(config).encode(), linked, Environment(FakeClock()), None)
+
+
+# ---- examples
+
+
+@pytest.mark.parametrize(("document", "block"), shown("json"), ids=ids)
+def test_json_examples_are_good(document: Path, block: Block) -> None:
+    """Each JSON example can be parsed, and one that is a device config is accepted with the registry shown beside it."""
+    value = json.loads(block.text)
+    if isinstance(value, dict) and "driver_type" in value:
+        registry = value["registry_config"]
+        files = {b.file: b.text.encode() for b in blocks(document) if b.file}
+        linked = {} if isinstance(registry, list) else {registry[9:]: files[registry.rpartition("/")[2]]}
+        assert [line(fault) for fault in judge(value, linked).errors] == []
+
+
+@pytest.mark.parametrize(("document", "block"), shown("csv"), ids=ids)
+def test_csv_examples_are_good_or_said_to_be_wrong(document: Path, block: Block) -> None:
+    """Each registry shown is accepted by the Modbus driver, but for those that are said to be wrong."""
+    config = {
+        "driver_type": "modbus",
+        "driver_config": {"device_address": "127.0.0.1"},
+        "registry_config": "config://registry",
+    }
+    verdict = judge(config, {"registry": block.text.encode()})
+    assert (verdict.spec is None) == block.file.startswith(WRONG)
+
+
+@pytest.mark.parametrize(("document", "block"), shown("yaml"), ids=ids)
+def test_settings_examples_load(document: Path, block: Block, tmp_path: Path) -> None:
+    """Each settings file that is shown can be loaded."""
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "mqtt-password").write_text("x")
+    (tmp_path / "settings.yaml").write_text(block.text)
+    assert load(tmp_path / "settings.yaml", environ={}).broker.url.host
+
+
+def test_there_are_examples_of_each_kind() -> None:
+    """The examples are found at all."""
+    least = {"json": 8, "csv": 4, "yaml": 4, "console": 8}
+    assert {language: len(shown(language)) for language, count in least.items() if len(shown(language)) < count} == {}
+
+
+@pytest.mark.parametrize(
+    ("output", "expected", "same"),
+    [
+        ('{"a":1}', '{"a":1}', True),
+        ('{"a":1}\n', '{"a":...}', True),
+        ('{"a":1}', '{"a":2}', False),
+        ('{"a":1}', "", False),
+        ("", "", True),
+        ("a\nb", "a...b", True),
+        ("(x)", "(y)", False),
+    ],
+)
+def test_shown_output_is_compared(output: str, expected: str, same: bool) -> None:
+    """Three dots stand for anything, all else for itself."""
+    assert as_shown(output, expected) is same
+
+
+def test_commands_are_told_from_output() -> None:
+    """A console block is commands after a dollar sign, each with its output."""
+    block = Block("console", "$ one -a\nout\nmore\n$ two\n", "")
+    assert list(commands(block)) == [("one -a", "out\nmore\n"), ("two", "")]
+
+
+# ---- keys, columns, codes
+
+
+def described(document: Path) -> list[str]:
+    """What the tables of a document describe, sorted; a name that stands twice is there twice."""
+    return sorted(first_cells(document))
+
+
+def test_every_setting_is_described_once() -> None:
+    """The reference of the settings describes each key once, and no other."""
+    names = []
+    for field_name, field in Settings.model_fields.items():
+        names.append(field.alias or field_name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += field.annotation.model_fields
+    assert described(REFERENCE / "settings.md") == sorted(names)
+
+
+def test_every_key_of_a_device_config_is_described_once() -> None:
+    """The reference of the device config describes each key once, and no other."""
+    names = [*DeviceConfig.model_fields, "driver_config", "registry_config", *OnChange.model_fields]
+    assert described(REFERENCE / "device-config.md") == sorted(names)
+
+
+def test_every_common_column_is_described_once() -> None:
+    """The reference of the registry describes each column that all drivers have once, and no other."""
+    assert described(REFERENCE / "registry.md") == sorted(keys(RegistryRow))
+
+
+@pytest.mark.parametrize("driver", interfaces.driver_types())
+def test_every_key_and_column_of_a_driver_is_described(driver: str) -> None:
+    """The page of a driver names each key of its driver_config and describes each column of its own."""
+    page, interface = ROOT / "docs" / "drivers" / f"{driver}.md", interfaces.load(driver)
+    assert set(keys(interface.Config)) <= code(page)
+    assert set(keys(interface.Row)) - set(keys(RegistryRow)) <= set(first_cells(page))
+    assert interface.Config.model_fields.keys() & set(first_cells(page))
+
+
+def test_every_error_code_is_described_once() -> None:
+    """The reference of the errors describes the codes that there are and those kept for leases, and no other."""
+    assert described(REFERENCE / "errors.md") == sorted(CODES | KEPT_CODES)
+
+
+def test_every_method_is_described() -> None:
+    """The reference of the requests describes each method."""
+    nothing: Any = None
+    methods = Methods("edge", nothing, nothing, nothing, nothing, False).table()
+    assert set(methods) <= set(first_cells(REFERENCE / "requests.md"))
+
+
+def test_every_state_and_problem_is_described() -> None:
+    """The reference of the payloads describes each state of a device and each problem of a gateway."""
+    sources = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
+    problems = set(re.findall(r'problem\(\s*"(\w+)"', sources))
+    assert len(problems) > 5
+    assert problems | set(DeviceState) <= set(first_cells(PAYLOADS))
+
+
+def test_every_key_of_a_status_is_described() -> None:
+    """The reference of the payloads describes each key of the statuses of device and gateway and of meta."""
+    clock = FakeClock()
+    board = Board(Topics("edge"), clock, lambda _: None, "i", ("#",))
+    device = board._device_payload(ConfigReport("accepted", "broker", "00"), DeviceStatus(DeviceState.ONLINE, 0.0))
+    register = Register(name="a", type="float", raw_type="float")
+    meta = json.loads(meta_payload("edge", "fake", 1.0, (register,)))
+    told = {*device, *device["config"], *board._gateway_payload("online"), *meta}
+    assert told <= set(first_cells(PAYLOADS))
+    assert point_meta(register).keys() <= code(PAYLOADS)
+
+
+# ---- links
+
+
+@pytest.mark.parametrize("document", documents(), ids=ids)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each relative link leads to a file, and to a heading in it where it says so."""
+    for link in links(document):
+        target, _, anchor = link.partition("#")
+        file = document.parent / target if target else document
+        assert target.startswith("https://") or file.exists(), link
+        assert not anchor or anchor in anchors(file), link
