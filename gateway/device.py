@@ -1,7 +1,8 @@
-"""A device: the one owner of its interface, and the thread that runs it.
+"""A device: the one owner of its interface.
 
 ``Device`` is the state machine; ``step`` does at most one thing on the wire: a reload, the next write, the next read that a
-client asked for, or the next batch of a poll, whichever comes first in that order. ``DeviceThread`` calls it.
+client asked for, or the next batch of a poll, whichever comes first in that order. ``DeviceThread``
+calls it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
 import structlog
 
@@ -29,12 +28,12 @@ from gateway.errors import (
     Unreachable,
 )
 from gateway.interfaces.base import Environment, Interface
+from gateway.jobs import Counters, Job, Outlet, ReadJob, WriteJob
 from gateway.last import LastValues
-from gateway.model import DeviceState, DeviceStatus, PointError, Reading, Register, Scalar
+from gateway.model import DeviceState, DeviceStatus, PointError, Reading
 from gateway.schedule import Schedule
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep
-from gateway.ticket import Ticket
 
 log = structlog.get_logger()
 
@@ -42,59 +41,6 @@ QUEUE_LIMIT = 64
 """Requests that may wait for one device; more are answered ``busy``."""
 RETRY_UNSUPPORTED = 60.0
 """Seconds after which points that the device does not know are asked for again."""
-
-
-@dataclass(slots=True)
-class ReadJob:
-    """A client wants these registers, which are of ``spec``, read now; ``result`` makes the answer, or raises it."""
-
-    spec: Spec
-    registers: tuple[Register, ...]
-    ticket: Ticket
-    result: Callable[[Reading], Any]
-    sweep: Sweep | None = None
-
-
-@dataclass(slots=True)
-class WriteJob:
-    """A client wants this value written; ``None`` relinquishes, where the protocol can."""
-
-    spec: Spec
-    register: Register
-    value: Scalar | None
-    options: Mapping[str, Any]
-    ticket: Ticket
-    guard: Callable[[], None]
-    """Raises when the requester may not write this device any more; called right before the bytes go."""
-
-
-Job = ReadJob | WriteJob
-
-
-class Outlet(Protocol):
-    """Where a device's readings and states go; called on its thread, never waits."""
-
-    def reading(self, spec: Spec, reading: Reading) -> None:
-        """A poll brought this."""
-        ...
-
-    def status(self, path: str, status: DeviceStatus) -> None:
-        """The device's state has changed."""
-        ...
-
-    def ended(self, path: str) -> None:
-        """The device is no more."""
-        ...
-
-
-@dataclass(slots=True)
-class Counters:
-    """What has happened since the start; written by the device thread, read by anyone."""
-
-    polls: int = 0
-    missed: int = 0
-    failures: int = 0
-    max_late: float = 0.0
 
 
 class Device:
@@ -407,46 +353,3 @@ class Device:
             report = log.warning if state is DeviceState.OFFLINE else log.info
             report("device is " + state.value, device=self.spec.path, reason=reason.message if reason else None)
         self._outlet.status(self.spec.path, self.status)
-
-
-class DeviceThread:
-    """The thread of a device; ``ended`` is called on it, last of all."""
-
-    def __init__(self, device: Device, ended: Callable[[str], None]) -> None:
-        self.device = device
-        self._ended = ended
-        self._told = ""
-        self._thread = threading.Thread(target=self._run, name=f"device:{device.spec.path}", daemon=True)
-
-    def start(self) -> None:
-        """Begin polling."""
-        self._thread.start()
-
-    def stop(self, abandon: bool = False) -> None:
-        """Ask the thread to end after the request in flight; any number of times."""
-        self.device.close(abandon)
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the end; whether it came."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    @property
-    def name(self) -> str:
-        """The thread's name."""
-        return self._thread.name
-
-    def _run(self) -> None:
-        device = self.device
-        while not device.closing:
-            try:
-                device.wait(device.step())
-            except Exception as error:
-                if repr(error) != self._told:
-                    log.exception("a driver failed", device=device.spec.path, driver=device.spec.driver_type)
-                self._told = repr(error)
-                device.crashed(error)
-        try:
-            device.finish()
-        finally:
-            self._ended(device.spec.path)

@@ -10,9 +10,11 @@ from itertools import count
 import structlog
 
 from gateway.clock import Clock
-from gateway.device import Counters, Device, DeviceThread, Outlet
+from gateway.device import Device
+from gateway.device_thread import DeviceThread
 from gateway.errors import Misconfigured, UnknownDevice
 from gateway.interfaces.base import Environment
+from gateway.jobs import Counters, Outlet
 from gateway.schedule import spread
 from gateway.store.device_config import Spec
 from gateway.suggest import nearest

@@ -7,9 +7,10 @@ from typing import Any
 
 from gateway.board import Board, point_meta
 from gateway.clock import Clock, rfc3339
-from gateway.device import Device, ReadJob, WriteJob
+from gateway.device import Device
 from gateway.errors import BadRequest, BadValue, LeaseLost, LeaseRequired, PointFailed, ReadOnly, UnknownDevice, UnknownPoint
 from gateway.fleet import Fleet
+from gateway.jobs import ReadJob, WriteJob
 from gateway.model import LastValue, Reading, Register, Scalar
 from gateway.payloads import BadPayload, parse
 from gateway.readings import error_payload, reading_payload

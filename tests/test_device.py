@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import SystemClock, rfc3339
-from gateway.device import QUEUE_LIMIT, Device, DeviceThread, ReadJob, WriteJob
+from gateway.device import QUEUE_LIMIT, Device
+from gateway.device_thread import DeviceThread
 from gateway.errors import (
     BadValue,
     Busy,
@@ -23,6 +24,7 @@ from gateway.errors import (
     Unreachable,
 )
 from gateway.interfaces.base import Environment
+from gateway.jobs import ReadJob, WriteJob
 from gateway.model import DeviceState, LastValue, PointError, Reading, Register
 from gateway.ticket import Ticket
 from tests.fakes import FakeClock, RecordingOutlet, Wire, point, spec

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from gateway import fleet as module
-from gateway.device import ReadJob
 from gateway.errors import Misconfigured, Unavailable, UnknownDevice
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
+from gateway.jobs import ReadJob
 from gateway.model import DeviceState
 from gateway.ticket import Ticket
 from tests.fakes import FakeClock, RecordingOutlet, ScriptedInterface, StillThread, Wire, point, spec

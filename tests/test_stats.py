@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.board import Board
-from gateway.device import Counters
+from gateway.jobs import Counters
 from gateway.model import DeviceState, DeviceStatus, Outgoing
 from gateway.payloads import dump
 from gateway.queues import ControlQueue, DataQueue

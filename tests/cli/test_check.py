@@ -102,7 +102,7 @@ def test_of_two_that_fit_alike_the_one_beside_the_config_is_it(tmp_path: Path):
     code, lines = run(*devices, tmp_path / "x" / "r.csv", tmp_path / "y" / "r.csv")
 
     assert code == 1
-    assert [line.split(": ")[1][:2] for line in lines if "device.json" in line][-1] == "ok"
+    assert f"{devices[1]}: ok, a fake device with 1 point, polled every 60 s" in lines
 
 
 def test_a_file_in_other_case_is_suggested(site: Path):

@@ -47,8 +47,8 @@ def _show(stage: Stage, seconds: float | None, clock: Clock, console: Console) -
     board = Board(stage.topics, DEVICES)
     for topic_filter in board.filters():
         stage.client.subscribe(topic_filter)
-    print(f"An MQTT broker ({stage.broker.kind}, port {stage.broker.port}), simulated devices and the gateway run.", end=" ")
-    print("Ctrl-C ends them all.")
+    broker = f"{stage.broker.kind}, port {stage.broker.port}"
+    print(f"An MQTT broker ({broker}), simulated devices and the gateway run. Ctrl-C ends them all.")
     print(hints(stage.topics, stage.broker.port, clients_missing()), flush=True)
     loop = _table if console.is_terminal else _lines
     loop(stage, board, seconds, clock, console)
