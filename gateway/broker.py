@@ -44,6 +44,8 @@ BEAT = 2.0
 """Seconds without anything acknowledged after which a message of our own is sent, so that silence is noticed."""
 WINDOW = 10
 """Publishes in flight: more bring nothing on a LAN, and some brokers take no more."""
+MAX_TOPIC = 65_535
+"""Bytes that a topic may have (MQTT 5.0, 1.5.4); the library would give up the connection."""
 TICK = 0.5
 NOT_LET_IN = frozenset({"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"})
 
@@ -267,8 +269,12 @@ class Link:
                 self._filters[mid] = tuple(s.filter for s in subscriptions)
 
     def _publish(self, client: paho.Client, message: Outgoing) -> None:
-        if self._max_packet and len(message.payload) + len(message.topic) + 64 > self._max_packet:
-            log.warning("a message is larger than the broker takes", topic=message.topic, bytes=len(message.payload))
+        topic_bytes = len(message.topic.encode())
+        too_large = self._max_packet and len(message.payload) + topic_bytes + 64 > self._max_packet
+        if too_large or topic_bytes > MAX_TOPIC:
+            log.warning(
+                "a message is larger than MQTT or the broker takes", topic=message.topic[:200], bytes=len(message.payload)
+            )
             self._source.refused(message)
             return
         info = client.publish(message.topic, message.payload, message.qos, message.retain, _properties(message))
@@ -320,12 +326,16 @@ class Link:
 
     def _lost(self, told: str | None) -> str | None:
         """Tell that the link is down; the log says each reason once."""
-        reason = self._reason or "the connection was closed"
+        reason = self._reason or ("the connection was closed" if self._connected else self._not_let_in())
         if reason != told and not self._stopping.is_set():
             log.warning("no connection to the broker", client_id=self._client_id, reason=reason)
         self._connected = False
         self._on_event(Disconnected(reason))
         return reason
+
+    def _not_let_in(self) -> str:
+        wants = "; if it wants a certificate of us, set broker.cert" if self._settings.url.tls else ""
+        return f"the broker closed the connection before it let us in{wants}"
 
     # ---- the library
 

@@ -22,6 +22,7 @@ from gateway.ownership import SETTLING, Standing
 from gateway.queues import ControlQueue, DataQueue
 from gateway.store.compile import Verdict
 from gateway.store.device_config import Spec
+from gateway.store.faults import line
 from gateway.store.documents import sha256
 from gateway.store.state import MovedAside, StateError, StoredDevice
 from gateway.topics import Topics, topic_point
@@ -390,7 +391,7 @@ class Manager:
             meta = meta_payload(self._topics.gateway_id, running.driver_type, running.device.interval, running.registers)
         misconfigured = None
         if running is None:
-            first = f"{errors[0].where}: {errors[0].message}" if errors else "no configuration"
+            first = line(errors[0]) if errors else "no configuration"
             misconfigured = PointError("misconfigured", first)
             log.warning("device is misconfigured", device=entry.path, reason=first)
         self._board.config(entry.path, report, meta, entry.adopted_from, misconfigured)

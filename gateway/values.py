@@ -111,8 +111,8 @@ def _integer_text(text: str) -> int | None:
 def _check_limits(point: Register, value: float) -> None:
     limits = {"min": point.minimum, "max": point.maximum}
     if (point.minimum is not None and value < point.minimum) or (point.maximum is not None and value > point.maximum):
-        known = ", ".join(f"{name} {limit}" for name, limit in limits.items() if limit is not None)
-        raise OutOfRange(f'{shown(value)} is outside the limits of "{point.name}" ({known})', **limits)
+        known = ", ".join(f"{name} {limit:.15g}" for name, limit in limits.items() if limit is not None)
+        raise OutOfRange(f'{value:.15g} is outside the limits of "{point.name}" ({known})', **limits)
 
 
 def _boolean(value: Any) -> bool | None:

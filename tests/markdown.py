@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"`([\w./]+)`:\n\n$")
-_FIRST_CELL = re.compile(r"^ *\|([^|]*)\|", re.MULTILINE)
+_FIRST_CELL = re.compile(r"^ *\| ((?:`[^`]+`(?:, )?)+) \|", re.MULTILINE)
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -54,7 +54,7 @@ def as_shown(output: str, shown: str) -> bool:
 
 
 def first_cells(document: Path) -> list[str]:
-    """What stands as code in the first column of the tables of a document, in order."""
+    """What the rows of a document's tables are about: the code in first cells that hold nothing else, in order."""
     source = _BLOCK.sub("", document.read_text())
     return [word for cell in _FIRST_CELL.findall(source) for word in _CODE.findall(cell)]
 

@@ -14,7 +14,7 @@ from gateway.interfaces.base import DriverConfig, Environment, Interface
 from gateway.model import Fault, Register
 from gateway.store.credentials import Credentials
 from gateway.store.device_config import DeviceConfig, Spec, accepted_keys
-from gateway.store.documents import Table, may_link, sha256
+from gateway.store.documents import MAX_ROWS, Table, may_link, sha256
 from gateway.store.faults import Faults, checked, config_fault, keys, nearest, only_known
 from gateway.store.links import PREFIX, Links, parsed
 from gateway.store.registry import Registry
@@ -181,6 +181,9 @@ class _Compiler:
         if rows is None:
             self._faults.warn("registry_config", "there is none: the device has no points")
             return ()
+        if isinstance(rows, list) and len(rows) > MAX_ROWS:  # a CSV of that size was refused when it was read
+            self._faults.error("registry_config", f"more than {MAX_ROWS} rows")
+            return None
         registry = Registry(driver.Row, interface.register if interface else None, point_topics, self._faults)
         broken = {where[1] for where in self._links.broken if where[0] == "registry_config" and isinstance(where[1], int)}
         before = self._faults.count

@@ -128,7 +128,7 @@ def test_a_gateway_that_does_not_start_is_told_with_its_log(tmp_path):
 def test_without_pymodbus_it_says_how_to_get_it(monkeypatch, capsys):
     """Where the extra of the demo is not installed, the demo ends with 1 and names it."""
     monkeypatch.setattr("gateway.cli.demo.stage.find_spec", lambda name: None)
-    assert run(None) == 1
+    assert run(0) == 1
     assert "pip install 'gateway[demo]'" in capsys.readouterr().err
 
 
