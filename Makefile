@@ -49,7 +49,7 @@ bench: install ## measure against the bounds
 	@$(BIN)/python bench/run.py $(ARGS)
 
 lock: install ## write requirements.txt anew from pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --no-strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--extra demo --extra dev -o requirements.txt pyproject.toml
 

@@ -297,14 +297,15 @@ class Coordinator:
         self._bad_paths.forget()
         filters = self._topics.config_filters(self._scope)
         whole = self._control_replay.run(Subscription(f, qos=0) for f in filters)
-        if not whole:
+        cut = not whole and self._reads_back  # without its sentinel nothing is known of a replay, and that is told already
+        if cut:
             self._fill()
         self._bad_paths.tell()
         self._control.subscribe(Subscription(f, qos=1, replay=False) for f in filters)
         known = len(self._replayed)
-        cut = f"the broker cut the replay of retained configurations: {known} devices are known, some may be missing; {CURE}"
-        self._board.problem("replay_cut", None if whole else cut)
-        if not whole:
+        told = f"the broker cut the replay of retained configs: {known} devices are known, some may be missing; {CURE}"
+        self._board.problem("replay_cut", told if cut else None)
+        if cut:
             log.error("the replay of configurations was cut", known=known, cure=CURE)
         self._next_sync = self._clock.now() + (RESYNC if whole else RESYNC_CUT)
         return whole
@@ -325,7 +326,7 @@ class Coordinator:
         """Read whose the devices are, from their retained statuses, and hear of it from now on."""
         self._claims.forget_all()
         filters = self._topics.status_filters(self._scope)
-        if not self._control_replay.run(Subscription(f, qos=0) for f in filters):
+        if not self._control_replay.run(Subscription(f, qos=0) for f in filters) and self._reads_back:
             paths = sorted(self._replayed | self._catalog.entries.keys())
             self._control_replay.each([self._topics.status(path) for path in paths], qos=0)
         self._control.subscribe(Subscription(f, replay=False, no_local=True) for f in filters)
@@ -356,7 +357,7 @@ class Coordinator:
         if whole:
             for link in came_before - self._came:
                 self._manager.document(link, b"")
-        else:
+        elif self._reads_back:
             self._board.problem("replay_cut", f"the broker cut the replay of linked documents; {CURE}")
 
     def _drop_unused_links(self) -> None:

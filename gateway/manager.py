@@ -22,8 +22,8 @@ from gateway.ownership import SETTLING, Standing
 from gateway.queues import ControlQueue, DataQueue
 from gateway.store.compile import Verdict
 from gateway.store.device_config import Spec
-from gateway.store.faults import line
 from gateway.store.documents import sha256
+from gateway.store.faults import line
 from gateway.store.state import MovedAside, StateError, StoredDevice
 from gateway.topics import Topics, topic_point
 
