@@ -11,9 +11,10 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
-from gateway.interfaces._modbus_client import TcpClient
-from gateway.interfaces._modbus_codec import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table, write_query
-from gateway.interfaces._modbus_plan import ModbusBatch, Span, halves, plan
+from gateway.interfaces._modbus.client import TcpClient
+from gateway.interfaces._modbus.codec import write_query
+from gateway.interfaces._modbus.pdu import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table
+from gateway.interfaces._modbus.plan import ModbusBatch, Span, halves, plan
 from gateway.interfaces.base import Batch, DriverConfig, Environment, Flag, MaySend, RegistryRow, Split, shared
 from gateway.interfaces.base import Interface as Base
 from gateway.model import PointError, Register, Scalar

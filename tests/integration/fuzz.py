@@ -61,7 +61,7 @@ WHOLE: tuple[bytes, ...] = (
     b'{"driver_type": "os.system", "registry_config": []}',
     b'{"driver_type": "../../x"}',
     b'{"driver_type": "base"}',
-    b'{"driver_type": "_modbus_client"}',
+    b'{"driver_type": "_modbus"}',
     b'{"driver_type": "__init__"}',
     b"{" + b",".join(b'"k%d": 1' % n for n in range(20_000)) + b"}",
     b'{"driver_type": "fake", "registry_config": [' + b",".join([b"1"] * 100_000) + b"]}",

@@ -12,7 +12,7 @@ import sys
 import threading
 from types import TracebackType
 
-from tests.interfaces.modbus_servers import PymodbusServer, device
+from tests.interfaces.modbus.servers import PymodbusServer, device
 
 
 class Simulator:

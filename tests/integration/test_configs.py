@@ -10,7 +10,7 @@ import pytest
 from tests.integration.client import TestClient
 from tests.integration.documents import csv, digest, fake, modbus, point, register
 from tests.integration.site import Site
-from tests.interfaces.modbus_servers import ScriptedServer, reply
+from tests.interfaces.modbus.servers import ScriptedServer, reply
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.integration.client import TestClient
 from tests.integration.documents import fake, modbus, point, register
 from tests.integration.simulator import Simulator
 from tests.integration.site import Site
-from tests.interfaces.modbus_servers import RESET, ScriptedServer, reply
+from tests.interfaces.modbus.servers import RESET, ScriptedServer, reply
 
 
 @pytest.fixture

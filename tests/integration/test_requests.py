@@ -12,7 +12,7 @@ import pytest
 from tests.integration.client import TestClient
 from tests.integration.documents import fake, modbus, point, register
 from tests.integration.site import Site
-from tests.interfaces.modbus_servers import ScriptedServer, reply
+from tests.interfaces.modbus.servers import ScriptedServer, reply
 
 POINTS = (
     point("temp", start="21.5", Min="5", Max="35"),

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from gateway.allow import Allow
 from gateway.errors import BadValue, ConfigFault, OutOfRange, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces import load
-from gateway.interfaces._modbus_codec import EXCEPTIONS, ModbusRegister, Table
+from gateway.interfaces._modbus.pdu import EXCEPTIONS, ModbusRegister, Table
 from gateway.interfaces.base import Environment, Split
 from gateway.interfaces.modbus import Interface, ModbusConfig, ModbusRow
 from gateway.model import PointError, Register, Scalar
 from tests.fakes import FakeClock, Gate
 from tests.interfaces.contract import InterfaceContract, Peer, poll, read_one, registers_of
-from tests.interfaces.modbus_servers import RESET, Answer, PymodbusServer, ScriptedServer, device, reply
+from tests.interfaces.modbus.servers import RESET, Answer, PymodbusServer, ScriptedServer, device, reply
 
 DOCS = Path(__file__).parents[2] / "docs"
 SAMPLE = DOCS / "samples" / "modbus"

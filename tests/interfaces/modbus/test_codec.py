@@ -10,21 +10,9 @@ from hypothesis import strategies as st
 from pymodbus.pdu import bit_message, register_message
 
 from gateway.errors import BadValue, OutOfRange, Transient
-from gateway.interfaces._modbus_codec import (
-    EXCEPTIONS,
-    BitLayout,
-    ModbusRegister,
-    Query,
-    Refusal,
-    Table,
-    WordLayout,
-    decode,
-    encode,
-    from_frame,
-    read_query,
-    to_frame,
-    write_query,
-)
+from gateway.interfaces._modbus.codec import BitLayout, WordLayout, decode, encode, write_query
+from gateway.interfaces._modbus.frames import from_frame, to_frame
+from gateway.interfaces._modbus.pdu import EXCEPTIONS, ModbusRegister, Query, Refusal, Table, read_query
 from gateway.model import PointError
 
 NUMBERS = [order + code for order in "><" for code in "hHiIlLqQefd"]

@@ -12,11 +12,11 @@ import pytest
 
 from gateway.allow import Allow
 from gateway.errors import DeadlinePassed, Transient, Unreachable
-from gateway.interfaces._modbus_client import TcpClient
-from gateway.interfaces._modbus_codec import EXCEPTIONS, Refusal, Table, read_query
+from gateway.interfaces._modbus.client import TcpClient
+from gateway.interfaces._modbus.pdu import EXCEPTIONS, Refusal, Table, read_query
 from gateway.interfaces.base import Environment
 from tests.fakes import FakeClock, Gate
-from tests.interfaces.modbus_servers import RESET, Answer, ScriptedServer, reply
+from tests.interfaces.modbus.servers import RESET, Answer, ScriptedServer, reply
 
 QUERY = read_query(Table.HOLDING, 10, 2)
 GOOD = b"\x03\x04\x00\x01\x00\x02"

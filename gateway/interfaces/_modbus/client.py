@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable
 
 from gateway.errors import Transient, Unreachable
-from gateway.interfaces._modbus_codec import Query, from_frame, to_frame
+from gateway.interfaces._modbus.frames import from_frame, to_frame
+from gateway.interfaces._modbus.pdu import Query
 from gateway.interfaces.base import Environment
 
 _MAX_ADU = 260

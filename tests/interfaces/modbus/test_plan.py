@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.interfaces._modbus_codec import ModbusRegister, Table
-from gateway.interfaces._modbus_plan import ModbusBatch, Span, halves, plan
-from tests.interfaces.test_modbus_codec import word
+from gateway.interfaces._modbus.pdu import ModbusRegister, Table
+from gateway.interfaces._modbus.plan import ModbusBatch, Span, halves, plan
+from tests.interfaces.modbus.test_codec import word
 
 
 def point(table: Table, address: int, count: int, name: str = "P") -> ModbusRegister:

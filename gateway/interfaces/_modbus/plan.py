@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.interfaces._modbus_codec import BitLayout, ModbusRegister, Query, Table, WordLayout, layout, read_query
+from gateway.interfaces._modbus.codec import BitLayout, WordLayout, layout
+from gateway.interfaces._modbus.pdu import ModbusRegister, Query, Table, read_query
 from gateway.interfaces.base import Batch
 
 

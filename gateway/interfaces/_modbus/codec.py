@@ -1,115 +1,19 @@
 """Modbus bytes to values and back; pure.
 
-Sources: [AP] MODBUS Application Protocol Specification V1.1b3; [TCP] MODBUS Messaging on TCP/IP Implementation Guide V1.0b.
+Source: [AP] MODBUS Application Protocol Specification V1.1b3.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 
-from gateway.errors import BadValue, OutOfRange, Transient
-from gateway.model import PointError, Register, Scalar
+from gateway.errors import BadValue, OutOfRange
+from gateway.interfaces._modbus.pdu import WRITE_COIL, WRITE_REGISTERS, ModbusRegister, Query
+from gateway.model import PointError, Scalar
 from gateway.values import shown
 
-EXCEPTIONS = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "server device failure",
-    5: "acknowledge",
-    6: "server device busy",
-    8: "memory parity error",
-    10: "gateway path unavailable",
-    11: "gateway target device failed to respond",
-}
-"""The words for the exception codes ([AP] 7)."""
-
-WRITE_COIL, WRITE_REGISTERS = 5, 16
-MAX_WRITE_REGISTERS = 123
-"""The most that one request writes ([AP] 6.12)."""
-
-_MBAP = struct.Struct(">HHHB")
-_MAX_PDU = 253
-_READ = struct.Struct(">BHH")
-
-
-class Table(IntEnum):
-    """The four tables of a device ([AP] 4.3), each with the function that reads it ([AP] 6.1 to 6.4)."""
-
-    COIL = 1
-    DISCRETE_INPUT = 2
-    HOLDING = 3
-    INPUT = 4
-
-    @property
-    def bits(self) -> bool:
-        """Whether an address of this table is one bit, not a register of 16."""
-        return self in (Table.COIL, Table.DISCRETE_INPUT)
-
-    @property
-    def most(self) -> int:
-        """How many addresses one request may read ([AP] 6.1 to 6.4)."""
-        return 2000 if self.bits else 125
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModbusRegister(Register):
-    """A point at ``count`` addresses of a table, from ``address`` (0-based, as on the wire).
-
-    ``format`` is the struct format of its value, empty for a bit. ``mixed`` says that its 16-bit words are in reverse order.
-    """
-
-    table: Table
-    address: int
-    count: int
-    format: str = ""
-    mixed: bool = False
-
-    @property
-    def end(self) -> int:
-        """The address after the last one."""
-        return self.address + self.count
-
-
-class Refusal(Exception):
-    """The device answered with an exception code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(EXCEPTIONS.get(code, f"exception code {code}"))
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A request, and what a good reply must be: it begins with ``head`` and has ``length`` bytes (both without MBAP)."""
-
-    pdu: bytes
-    head: bytes
-    length: int
-
-    def data(self, reply: bytes) -> bytes:
-        """What the reply holds after its head. Raises Refusal, or Transient if it does not belong to this request."""
-        if len(reply) == self.length and reply.startswith(self.head):
-            return reply[len(self.head) :]
-        if len(reply) == 2 and reply[0] == self.pdu[0] | 0x80:
-            raise Refusal(reply[1])
-        raise Transient(self._complaint(reply))
-
-    def _complaint(self, reply: bytes) -> str:
-        if reply[0] & 0x7F != self.pdu[0]:
-            return f"the device answered function {self.pdu[0]} with function {reply[0]}"
-        if len(reply) != self.length:
-            return f"the device answered with {len(reply)} bytes where {self.length} were due"
-        return f"the device answered {reply[: len(self.head)].hex(' ')} where {self.head.hex(' ')} was due"
-
-
-def read_query(table: Table, address: int, count: int) -> Query:
-    """Read ``count`` addresses ([AP] 6.1 to 6.4)."""
-    size = (count + 7) // 8 if table.bits else 2 * count
-    return Query(_READ.pack(table, address, count), bytes((table, size)), 2 + size)
+_HEAD = struct.Struct(">BHH")
 
 
 def write_query(register: ModbusRegister, raw: Scalar) -> Query:
@@ -118,32 +22,11 @@ def write_query(register: ModbusRegister, raw: Scalar) -> Query:
     Raises BadValue or OutOfRange.
     """
     if register.table.bits:
-        pdu = _READ.pack(WRITE_COIL, register.address, 0xFF00 if raw else 0)
+        pdu = _HEAD.pack(WRITE_COIL, register.address, 0xFF00 if raw else 0)
         return Query(pdu, pdu, len(pdu))
     data = encode(register, raw)
-    head = _READ.pack(WRITE_REGISTERS, register.address, register.count)
+    head = _HEAD.pack(WRITE_REGISTERS, register.address, register.count)
     return Query(head + bytes((len(data),)) + data, head, len(head))
-
-
-def to_frame(transaction: int, unit: int, pdu: bytes) -> bytes:
-    """A request as it goes over TCP ([TCP] 3.1.3: transaction, protocol 0, length of what follows, unit)."""
-    return _MBAP.pack(transaction, 0, len(pdu) + 1, unit) + pdu
-
-
-def from_frame(data: bytes, transaction: int, unit: int) -> bytes | None:
-    """The reply to that transaction of that unit, or None while bytes are missing. Raises Transient for anything else."""
-    if len(data) < _MBAP.size:
-        return None
-    got, protocol, length, replier = _MBAP.unpack_from(data)
-    if protocol != 0 or not 3 <= length <= _MAX_PDU + 1:
-        raise Transient(f"what came back is not a Modbus TCP frame: {data[:16].hex(' ')}")
-    if got != transaction:
-        raise Transient(f"the device answered transaction {got}, not {transaction}")
-    if replier != unit:
-        raise Transient(f"unit {replier} answered, not {unit}: is slave_id right?")
-    if len(data) > length + 6:
-        raise Transient(f"{len(data) - length - 6} bytes too many came with the reply")
-    return data[_MBAP.size :] if len(data) == length + 6 else None
 
 
 def encode(register: ModbusRegister, raw: Scalar) -> bytes:

@@ -11,7 +11,7 @@ from gateway.interfaces.modbus import Interface
 from gateway.model import PointError
 from tests.fakes import Gate
 from tests.interfaces.contract import poll
-from tests.interfaces.modbus_servers import libmodbus_server, need
+from tests.interfaces.modbus.servers import libmodbus_server, need
 from tests.interfaces.test_modbus import interface_of, many, register
 
 
