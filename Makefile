@@ -51,7 +51,7 @@ bench: install ## measure against the bounds
 lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --no-strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--extra demo --extra dev -o requirements.txt pyproject.toml
+		--all-extras -o requirements.txt pyproject.toml
 
 clean: ## remove what was made, .venv too
 	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
