@@ -211,6 +211,8 @@ class Link:
             if self._stopping.is_set() and self._finished(client):
                 return
             self._send(client)
+            if client.socket() is not sock:
+                return  # lost while sending
             poller.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
             ready = dict(poller.poll(TICK * 1000))
             now = self._clock.now()
@@ -412,12 +414,12 @@ class Link:
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
         def act() -> None:
-            now = self._acked = self._clock.now()
             flight = self._in_flight.pop(mid, None)
+            if flight is None:
+                return  # at QoS 0 this says that the bytes have left, not that anybody has them
+            now = self._acked = self._clock.now()
             if mid == self._marker_mid:
                 self._unsure, self._marker_mid = False, None
-            if flight is None:
-                return
             if now - flight.sent > LATE:  # what follows it has waited as long
                 self._doubt()
             if code.is_failure and flight.message.topic != self._marker:  # of that, the replays tell

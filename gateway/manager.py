@@ -279,15 +279,16 @@ class Manager:
         spec, errors = verdict.spec, verdict.errors
         if spec is not None and (collision := self._fleet.collision(spec)):
             spec, errors = None, (Fault("path", collision, "another path or point name"),)
-        if spec is not None:
-            self._fleet.run(spec, settle, now + spread * spec.device.interval)
-            self._accept(entry, verdict)
-        elif self._fleet.spec(entry.path) is None:
-            self._fall_back(entry, errors, settle)
-        self._report(entry, verdict, errors)
-        if spec is not None:
-            for rival in self._fleet.rivals(spec):
-                self._report_again(rival)
+        if spec is None:
+            if self._fleet.spec(entry.path) is None:
+                self._fall_back(entry, errors, settle)
+            self._report(entry, verdict, errors, self._fleet.spec(entry.path))
+            return
+        self._report(entry, verdict, errors, spec)  # first: what the device says is told together with this verdict
+        self._fleet.run(spec, settle, now + spread * spec.device.interval)
+        self._accept(entry, verdict)
+        for rival in self._fleet.rivals(spec):
+            self._report_again(rival)
 
     def _fall_back(self, entry: Entry, errors: tuple[Fault, ...], settle: float) -> None:
         """The config is bad and nothing runs: run the last good one from disk, if there is one."""
@@ -372,9 +373,8 @@ class Manager:
 
     # ---- telling
 
-    def _report(self, entry: Entry, verdict: Verdict, errors: tuple[Fault, ...]) -> None:
+    def _report(self, entry: Entry, verdict: Verdict, errors: tuple[Fault, ...], running: Spec | None) -> None:
         pending = bool(verdict.missing) and not self.settled_links.issuperset(verdict.missing)
-        running = self._fleet.spec(entry.path)
         report = ConfigReport(
             verdict="accepted" if not errors else "pending" if pending else "rejected",
             source=entry.source,
@@ -399,7 +399,7 @@ class Manager:
     def _report_again(self, path: str) -> None:
         entry = self._catalog.entries.get(path)
         if entry is not None and entry.verdict is not None:
-            self._report(entry, entry.verdict, entry.verdict.errors)
+            self._report(entry, entry.verdict, entry.verdict.errors, self._fleet.spec(path))
 
     def _rivalry(self, spec: Spec | None) -> list[Fault]:
         rivals = self._fleet.rivals(spec) if spec is not None else {}

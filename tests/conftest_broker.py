@@ -48,6 +48,12 @@ def kind() -> str:
     return "iotcore" if find_spec("iotcore") else ""
 
 
+def not_on_iotcore(request: pytest.FixtureRequest, lacks: str) -> None:
+    """Skip a test of what the broker from pip does not do; say what that is."""
+    if request.getfixturevalue("broker").kind == "iotcore":
+        pytest.skip(f"iotcore {lacks}")
+
+
 def _docker_answers() -> bool:
     if find_spec("testcontainers") is None or shutil.which("docker") is None:
         return False

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest_broker import not_on_iotcore
 from tests.integration.client import TestClient
 from tests.integration.documents import fake, modbus, point, register
 from tests.integration.site import Site
@@ -154,8 +155,9 @@ def test_the_answers_about_a_gateway(client: TestClient, device: str, house: Sit
     assert client.messages("replies/alice/ping/#", after=start) == []
 
 
-def test_an_answer_carries_what_the_request_did(client: TestClient, device: str):
+def test_an_answer_carries_what_the_request_did(client: TestClient, device: str, request: pytest.FixtureRequest):
     """Correlation, QoS, content type and the user property status; on the ResponseTopic."""
+    not_on_iotcore(request, "delivers every message with the subscription's QoS")
     for qos in (0, 1):
         answer = client.request(f"rpc/alice/get_point/{device}/temp", correlation=b"\x00\xff no text", qos=qos)
         assert (answer.correlation, answer.qos, answer.content_type) == (b"\x00\xff no text", qos, "application/json")
@@ -165,8 +167,12 @@ def test_an_answer_carries_what_the_request_did(client: TestClient, device: str)
 
 
 @pytest.mark.parametrize("version", [5, 4])
-def test_without_a_response_topic_the_answer_is_on_replies(house: Site, device: str, version: int):
+def test_without_a_response_topic_the_answer_is_on_replies(
+    house: Site, device: str, version: int, request: pytest.FixtureRequest
+):
     """MQTT 3.1.1 clients and others are answered on replies/ with what stood after rpc/."""
+    if version == 4:
+        not_on_iotcore(request, "delivers no message with MQTT 5 properties to MQTT 3.1.1 clients")
     client = house.connect(version)
     client.publish(f"rpc/scada/set_point/{device}/temp", "23.5")
     assert client.wait_for(f"replies/scada/set_point/{device}/temp").result == 23.5
@@ -211,8 +217,9 @@ def test_a_misconfigured_device_answers_misconfigured(client: TestClient, path: 
     assert client.request("rpc/alice/list_devices").result[path] == "misconfigured"
 
 
-def test_a_retained_request_is_refused(client: TestClient, device: str):
+def test_a_retained_request_is_refused(client: TestClient, device: str, request: pytest.FixtureRequest):
     """It is never carried out, and says why; nobody wants a write to be repeated by each restart."""
+    not_on_iotcore(request, "does not tell subscribers that a message is retained as published")
     code, message = ask(client, f"rpc/alice/set_point/{device}/temp", "30", retain=True)
     client.publish(f"rpc/alice/set_point/{device}/temp", b"", retain=True)
 
