@@ -10,6 +10,8 @@ GatewayError
 │   ├── BadValue            bad_value         send a value of the point's type
 │   ├── OutOfRange          out_of_range      send a value within the point's limits
 │   ├── LeaseRequired       lease_required    acquire a lease first
+│   ├── LeasedByOther       leased_by_other   wait for the end that it tells, or ask with HIGH
+│   ├── Overridden          overridden        wait until the override is taken back
 │   ├── LeaseLost           lease_lost        the lease or fence named is not, or no longer, the device's
 │   ├── Busy                busy              try again later
 │   └── Unavailable         unavailable       the gateway stops, or another process has taken its id
@@ -89,6 +91,18 @@ class LeaseRequired(RequestError):
     """The device may be written only under a lease."""
 
     code = "lease_required"
+
+
+class LeasedByOther(RequestError):
+    """Another task holds the device, or has reserved it: ``task``, ``holder`` and ``until`` say whose and how long."""
+
+    code = "leased_by_other"
+
+
+class Overridden(RequestError):
+    """An override is in force on the device: nobody writes."""
+
+    code = "overridden"
 
 
 class LeaseLost(RequestError):

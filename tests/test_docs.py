@@ -27,8 +27,6 @@ from tests.test_errors import CODES
 
 REFERENCE = ROOT / "docs" / "reference"
 PAYLOADS = REFERENCE / "payloads.md"
-KEPT_CODES = {"leased_by_other", "overridden"}
-"""The codes of the contract that nothing raises before there are leases."""
 WRONG = "wrong/"
 """The folder of the examples that are to be refused."""
 
@@ -151,8 +149,8 @@ def test_every_key_and_column_of_a_driver_is_described(driver: str) -> None:
 
 
 def test_every_error_code_is_described_once() -> None:
-    """The reference of the errors describes the codes that there are and those kept for leases, and no other."""
-    assert described(REFERENCE / "errors.md") == sorted([*CODES, *KEPT_CODES])
+    """The reference of the errors describes the codes that there are, and no other."""
+    assert described(REFERENCE / "errors.md") == sorted(CODES)
 
 
 def test_every_method_is_described() -> None:

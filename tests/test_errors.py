@@ -28,6 +28,8 @@ CODES = {
     "bad_value",
     "out_of_range",
     "lease_required",
+    "leased_by_other",
+    "overridden",
     "lease_lost",
     "device_offline",
     "device_rejected",
@@ -38,7 +40,7 @@ CODES = {
     "misconfigured",
     "internal",
 }
-"""The table of the public contract, but for the codes of leases and overrides, which are not there yet."""
+"""The table of the public contract."""
 
 
 def test_codes_are_those_of_the_contract() -> None:
