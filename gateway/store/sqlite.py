@@ -1,0 +1,141 @@
+"""A SQLite file of ours: opened, checked, moved aside when it can not be used, and told.
+
+Callers see to it that one thread at a time is in here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from gateway.errors import GatewayError
+
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
+"""Results that say nothing against what the file holds: another file in its place would fare no better."""
+
+
+class _Damaged(Exception):
+    """What the file holds is no use to us; another one in its place may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedAside:
+    """A file that could not be used: where it is now, and what was wrong with it."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file holds: ``name`` is what people call it, ``tables`` the SQL that begins one of version ``schema``.
+
+    ``pragmas`` are set on each connection. ``error`` is what its user raises.
+    """
+
+    name: str
+    tables: str
+    schema: int
+    pragmas: tuple[str, ...]
+    error: type[GatewayError]
+
+
+class Database:
+    """The file at ``path``; its directory exists."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path = path
+        self._layout = layout
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> MovedAside | None:
+        """Open the file, or begin one; one that is damaged, or of a newer version, is moved aside first and told.
+
+        Raises the layout's error if that does not help: a directory that is missing or not writable, a file in use.
+        """
+        try:
+            self._connect()
+            return None
+        except _Damaged as damage:
+            reason = str(damage)
+        return self.start_again(reason)
+
+    def start_again(self, reason: str) -> MovedAside:
+        """Move the file aside and begin another. Raises the layout's error."""
+        self.close()
+        moved = MovedAside(self._move_aside(), reason)
+        try:
+            self._connect()
+        except _Damaged as damage:
+            raise self._layout.error(str(damage)) from damage
+        return moved
+
+    def close(self) -> None:
+        """Close the file; may be called at any time."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what is done within is kept or, with the layout's error or any other, none."""
+        if self._db is None:
+            raise self._layout.error(f"the {self._layout.name} is not open")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._layout.error(self._words(error)) from error
+        finally:
+            if self._db is not None and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _connect(self) -> None:
+        existed = os.path.exists(self._path)  # noqa: PTH110 - unlike Path.exists, never raises
+        try:
+            # Others see to it that one thread at a time is in here, so any thread may.
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            for pragma in self._layout.pragmas:
+                self._db.execute(f"PRAGMA {pragma}")
+            self._check(self._db, existed)
+        except (sqlite3.Error, UnicodeError) as error:  # the latter when SQLite quotes damaged bytes
+            passing = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+            raise (self._layout.error if passing else _Damaged)(self._words(error)) from error
+
+    def _check(self, db: sqlite3.Connection, existed: bool) -> None:
+        name, schema = self._layout.name, self._layout.schema
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise _Damaged(f"the {name} is damaged: {found}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > schema:
+            raise _Damaged(f"the {name} is of version {version}, newer than this gateway's {schema}")
+        if version == 0 and existed:
+            raise _Damaged(f"the {name} held nothing: it was cut, or the gateway was ended while it made it")
+        if version == 0:
+            db.executescript(f"BEGIN; {self._layout.tables} PRAGMA user_version = {schema}; COMMIT")
+
+    def _words(self, error: Exception) -> str:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        missing = f"; {self._path.parent} must be there and writable (setting state_dir)"
+        return f"{self._layout.name} {self._path}: {error}{missing if code == sqlite3.SQLITE_CANTOPEN else ''}"
+
+    def _move_aside(self) -> Path:
+        """The file's new name; its journals go with it, for they would be applied to the next file of the old name."""
+        path = self._path
+        aside = next(p for n in count(1) if not (p := path.with_name(f"{path.name}.broken-{n}")).exists())
+        try:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                source = path.with_name(path.name + suffix)
+                if source.exists():
+                    source.rename(aside.with_name(aside.name + suffix))
+        except OSError as error:
+            name = self._layout.name
+            raise self._layout.error(f"the damaged {name} {path} can not be moved aside: {error.strerror}") from error
+        return aside
