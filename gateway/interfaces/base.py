@@ -157,6 +157,16 @@ class Interface:
         """Disconnect; may be called at any time, any number of times."""
         self._close()
 
+    def learned(self) -> tuple[str, ...]:
+        """What was found out about the device and is worth knowing after a restart; the same object if there is no news.
+
+        These sentences stand in the device's ``meta``, so a person should understand them.
+        """
+        return ()
+
+    def recall(self, facts: Sequence[str]) -> None:
+        """What ``learned`` gave in an earlier run with the same config and registers; called before ``open``."""
+
     def batches(self, registers: Sequence[Register]) -> list[Batch]:
         """Split a poll into batches, each of them one request."""
         return self._plan(registers)

@@ -13,15 +13,16 @@ from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces._modbus.client import TcpClient
 from gateway.interfaces._modbus.codec import write_query
+from gateway.interfaces._modbus.limits import ReadKeys, Span, configured
 from gateway.interfaces._modbus.pdu import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table
-from gateway.interfaces._modbus.plan import ModbusBatch, Span, halves, plan
-from gateway.interfaces.base import Batch, DriverConfig, Environment, Flag, MaySend, RegistryRow, Split, shared
+from gateway.interfaces._modbus.plan import ModbusBatch, plan
+from gateway.interfaces._modbus.planner import Planner
+from gateway.interfaces.base import Batch, Environment, Flag, MaySend, RegistryRow, Split, shared
 from gateway.interfaces.base import Interface as Base
 from gateway.model import PointError, Register, Scalar
 
 KIND = "Modbus Register"
 MAX_ADDRESS = 65535
-MAX_PLANS = 256
 MAYBE_DONE = (5, 11)
 """Exceptions to a write after which it may be carried out all the same: acknowledge, and no answer from the unit behind."""
 MAX_TEXT = 2 * Table.HOLDING.most
@@ -54,7 +55,7 @@ def _address(value: object) -> object:
 Foreign = Annotated[None, BeforeValidator(_foreign)]
 
 
-class ModbusConfig(DriverConfig):
+class ModbusConfig(ReadKeys):
     """The ``driver_config``: where the device is, and how long to wait for it (seconds)."""
 
     device_address: Annotated[str, AfterValidator(_host)]
@@ -93,8 +94,8 @@ class Interface(Base):
     def __init__(self, config: ModbusConfig, env: Environment) -> None:
         super().__init__(config, env)
         self._client = TcpClient(config.device_address, config.port, config.slave_id, config.timeout, env)
-        self._plans: dict[tuple[int, ...], list[ModbusBatch]] = {}
-        self._refused: set[Span] = set()
+        self._limits = configured(config)
+        self._planner = Planner(self._limits, env.clock)
 
     def check(self) -> None:
         """ConfigFault if ``device_address`` is an IP address that the gateway may not ask; names are resolved on open."""
@@ -116,36 +117,48 @@ class Interface(Base):
         table = _table(raw_type, row.writable)
         if row.point_address + count > MAX_ADDRESS + 1:
             raise ConfigFault(f"{count} registers from {row.point_address} end above {MAX_ADDRESS}", "Point Address")
+        self._check_readable(Span(table, row.point_address, row.point_address + count))
         if row.writable and count > MAX_WRITE_REGISTERS:
             raise ConfigFault(f"one request writes at most {2 * MAX_WRITE_REGISTERS} characters", KIND)
         place: dict[str, Any] = {"table": table, "address": row.point_address, "count": count, "format": kind}
         return ModbusRegister(**shared(row, raw_type), **place, mixed=row.mixed_endian)
 
+    def _check_readable(self, span: Span) -> None:
+        """ConfigFault if the limits that the config gives keep a point from being read at all."""
+        most = self._limits.most(span.table)
+        if span.size > most:
+            raise ConfigFault(
+                f"{span.size} registers are more than the {most} that driver_config lets one request read", KIND
+            )
+        if any(hole.overlaps(span) for hole in self._limits.never):
+            raise ConfigFault("lies in one of the holes that driver_config says are never read", "Point Address")
+
     def _open(self) -> None:
         if not self._client.connected:
             self._client.open()
-            self._refused.clear()
-            self._plans.clear()
 
     def _close(self) -> None:
         self._client.close()
 
+    def learned(self) -> tuple[str, ...]:
+        """What the device was found to refuse: see ``_modbus.learned``."""
+        return self._planner.facts
+
+    def recall(self, facts: Sequence[str]) -> None:
+        """Go on with what was learned before."""
+        self._planner.recall(facts)
+
     def _plan(self, registers: Sequence[Register]) -> list[Batch]:
-        # The batches hold the registers, so their identities stay good as long as the plan does.
-        key = tuple(map(id, registers))
-        batches = self._plans.get(key)
-        if batches is None:
-            if len(self._plans) >= MAX_PLANS:
-                self._plans.clear()
-            batches = self._plans[key] = plan(cast(Sequence[ModbusRegister], registers), self._refused)
-        return list(batches)
+        return list(self._planner.batches(cast(Sequence[ModbusRegister], registers)))
 
     def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         assert isinstance(batch, ModbusBatch)
         try:
-            return batch.layout.decode(self._ask(batch.query))
+            data = self._ask(batch.query)
         except Refusal as refusal:
             return self._refuse(batch, refusal)
+        self._planner.answered(batch)
+        return batch.layout.decode(data)
 
     def _ask(self, query: Query) -> bytes:
         for _ in range(self.config.retries):
@@ -159,11 +172,8 @@ class Interface(Base):
         if refusal.code in (10, 11):
             raise Transient(str(refusal)) from refusal
         lacking = refusal.code in (1, 2, 3)
-        if refusal.code in (2, 3):
-            self._refused.add(batch.span)
-            self._plans.clear()
-            if len(batch.registers) > 1:
-                raise Split(halves(batch, self._refused)) from refusal
+        if refusal.code in (2, 3) and (smaller := self._planner.refused(batch)):
+            raise Split(smaller) from refusal
         error = PointError("device_rejected", str(refusal), unsupported=lacking)
         return dict.fromkeys((r.name for r in batch.registers), error)
 

@@ -25,7 +25,7 @@ from tests.interfaces.modbus.servers import RESET, Answer, PymodbusServer, Scrip
 DOCS = Path(__file__).parents[2] / "docs"
 SAMPLE = DOCS / "samples" / "modbus"
 REFERENCE = (DOCS / "drivers" / "modbus.md").read_text()
-OWN_KEYS = {"device_address", "port", "slave_id", "timeout", "retries"}
+OWN_KEYS = {"device_address", "port", "slave_id", "timeout", "retries", "max_gap", "max_registers", "max_bits", "holes"}
 CASE_M = {"H": 0, "I": 1, "Q": 3, "h": 7, "i": 8, "f": 10, "q": 12}
 """The layout of VOLTTRON's own tests; its little-endian half lies 100 higher."""
 
@@ -497,8 +497,8 @@ def test_an_illegal_address_does_not_lose_its_neighbours() -> None:
         assert poll(interface, points) == answer | {">H@40": error}
 
 
-def test_a_refused_span_is_remembered_until_the_connection_is_opened_again() -> None:
-    """The next plan begins with the parts; a new open asks for the whole again, for the device may be another one now."""
+def test_what_was_refused_is_remembered() -> None:
+    """Also on a new connection, and by an interface that recalls what this one has learned."""
 
     def at_most_30(request: bytes) -> list[bytes]:
         count = int.from_bytes(request[10:12], "big")
@@ -506,15 +506,58 @@ def test_a_refused_span_is_remembered_until_the_connection_is_opened_again() -> 
 
     points = many(*((">H", n) for n in range(100)))
     with scripted(at_most_30) as (interface, server):
-        interface.open()
-        assert set(poll(interface, points).values()) == {0}
-        assert len(server.requests) == 3 + 4
-        poll(interface, points)
-        assert len(server.requests) == 7 + 4
-        assert len(interface.batches(points)) == 4
-        interface.close()
-        interface.open()
-        assert len(interface.batches(points)) == 1
+        assert interface.learned() == ()
+        for _ in range(6):
+            interface.open()
+            assert set(poll(interface, points).values()) == {0}
+            interface.close()
+        assert interface.learned() == ("holding 0-30: too long, 30 are not",)
+        assert interface.learned() is interface.learned()
+        again = interface_of(server.port)
+        again.recall(interface.learned())
+        assert [len(b.registers) for b in again.batches(points)] == [30, 30, 30, 10]
+
+
+def test_small_holes_are_read_over_if_the_config_says_so() -> None:
+    """With max_gap registers that no point names are read along, and those of holes are not; the values are right."""
+    points = many((">H", 0), (">I", 3), (">H", 7), (">H", 20))
+    with serving(device(1, holding=range(30)), max_gap=2) as (interface, _):
+        assert [len(b.registers) for b in interface.batches(points)] == [3, 1]
+        assert list(poll(interface, points).values()) == [0, 0x00030004, 7, 20]
+    apart = interface_of(max_gap=2, holes=[["holding", 1, 1], ["input", 5, 6]])
+    assert [len(b.registers) for b in apart.batches(points)] == [1, 2, 1]
+
+
+def test_a_device_may_have_smaller_limits() -> None:
+    """max_registers and max_bits divide what would be read at once."""
+    small = interface_of(max_registers=2, max_bits=3)
+    points = many(*((">H", n) for n in range(5)), *(("BOOL", n) for n in range(7)))
+    assert [b.registers[0].name for b in small.batches(points)] == ["BOOL@0", "BOOL@3", "BOOL@6", ">H@0", ">H@2", ">H@4"]
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "column"),
+    [({"max_registers": 2}, ">q", "Modbus Register"), ({"holes": [["holding", 6, 9]]}, ">I", "Point Address")],
+)
+def test_a_point_that_may_not_be_read_is_a_fault(config: dict[str, Any], kind: str, column: str) -> None:
+    """A value longer than one request may be, or in a hole that is never read, is a fault of its row."""
+    with pytest.raises(ConfigFault) as raised:
+        interface_of(**config).register(ModbusRow.model_validate(row(kind, 5)))
+    assert raised.value.where == column
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"max_gap": -1}, {"max_registers": 0}, {"max_registers": 126}, {"max_bits": 2001}, {"holes": [["holding", 5]]}),
+        *({"holes": [["drawer", 5, 6]]}, {"holes": [["coil", 6, 5]]}, {"holes": [["coil", 0, 65536]]}),
+    ],
+)
+def test_wrong_limits_are_refused(wrong: dict[str, Any]) -> None:
+    """Each is a fault at its key."""
+    with pytest.raises(ValidationError) as raised:
+        ModbusConfig.model_validate({"device_address": "10.0.0.5"} | wrong)
+    assert raised.value.errors()[0]["loc"][0] == next(iter(wrong))
 
 
 def test_a_function_that_the_device_lacks_is_no_reason_to_split() -> None:
@@ -553,18 +596,6 @@ def test_a_gateway_without_its_device_is_no_answer(code: int) -> None:
             with pytest.raises(Transient, match=EXCEPTIONS[code]):
                 read_one(interface, register(">H", 0))
         assert len(server.connections) == 1
-
-
-def test_a_plan_is_made_once() -> None:
-    """The same registers give the same batches, other registers their own, and not without end."""
-    interface = interface_of()
-    points = many(*((">H", n) for n in range(300)))
-    first = interface.batches(points)
-    assert all(a is b for a, b in zip(first, interface.batches(list(points)), strict=True))
-    assert [r.name for b in interface.batches(points[:2]) for r in b.registers] == [">H@0", ">H@1"]
-    for point in points:
-        interface.batches([point])
-    assert len(interface._plans) <= 256
 
 
 # --- documents ---

@@ -1,30 +1,19 @@
 """Which requests read which registers; pure.
 
-Registers of one table that touch, overlap or lie within each other are read together, as many as one request may. A value is
-never split, and nothing is read that no point asked for.
+Registers of one table that touch, overlap, lie within each other, or have a small enough hole between them are read
+together, as many as one request may. From the left each request takes all that it can: as a part of an allowed request is
+allowed too, no other division into runs of neighbours has fewer. A value is never split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from gateway.interfaces._modbus.codec import BitLayout, WordLayout, layout
-from gateway.interfaces._modbus.pdu import ModbusRegister, Query, Table, read_query
+from gateway.interfaces._modbus.limits import NO_LIMITS, Limits, Span
+from gateway.interfaces._modbus.pdu import ModbusRegister, Query, read_query
 from gateway.interfaces.base import Batch
-
-
-class Span(NamedTuple):
-    """Addresses of a table, from ``start`` to before ``end``."""
-
-    table: Table
-    start: int
-    end: int
-
-    def contains(self, other: Span) -> bool:
-        """Whether all of the other lies in this one."""
-        return self.table == other.table and self.start <= other.start and other.end <= self.end
 
 
 @dataclass(frozen=True)
@@ -36,43 +25,49 @@ class ModbusBatch(Batch):
     query: Query
     layout: BitLayout | WordLayout
 
+    def holes(self) -> list[Span]:
+        """What the request reads although no point of the batch asks for it."""
+        found, end = [], self.span.start
+        for register in self.registers:
+            if register.address > end:
+                found.append(Span(self.span.table, end, register.address))
+            end = max(end, register.end)
+        return found
 
-def plan(registers: Sequence[ModbusRegister], refused: Collection[Span] = ()) -> list[ModbusBatch]:
-    """The batches that read these registers, each once.
 
-    A batch that holds a span in ``refused`` is split until none does or one register is left: what the device refused
-    once it will refuse again.
-    """
+def plan(registers: Sequence[ModbusRegister], limits: Limits = NO_LIMITS) -> list[ModbusBatch]:
+    """The batches that read these registers, each once."""
     runs: list[list[ModbusRegister]] = []
     end = 0
     for register in sorted(registers, key=lambda r: (r.table, r.address, -r.count)):
-        if runs and _joins(runs[-1][0], end, register):
+        if runs and _joins(runs[-1][0], end, register, limits):
             runs[-1].append(register)
             end = max(end, register.end)
         else:
             runs.append([register])
             end = register.end
-    return [part for run in runs for part in _unrefused(_batch(run), refused)]
+    return [_batch(run) for run in runs]
 
 
-def halves(batch: ModbusBatch, refused: Collection[Span] = ()) -> list[ModbusBatch]:
-    """Two batches or more with half of the registers each, for a batch that the device refused."""
+def parts(batch: ModbusBatch, limits: Limits = NO_LIMITS) -> list[ModbusBatch]:
+    """Smaller batches for one of two registers or more that the device refused: without holes, or else two halves."""
+    if batch.holes():
+        return plan(batch.registers, limits.without_holes())
     middle = len(batch.registers) // 2
-    return plan(batch.registers[:middle], refused) + plan(batch.registers[middle:], refused)
+    return plan(batch.registers[:middle], limits) + plan(batch.registers[middle:], limits)
 
 
-def _joins(first: ModbusRegister, end: int, register: ModbusRegister) -> bool:
-    fits = max(end, register.end) - first.address <= first.table.most
-    return register.table == first.table and register.address <= end and fits
-
-
-def _unrefused(batch: ModbusBatch, refused: Collection[Span]) -> list[ModbusBatch]:
-    if len(batch.registers) > 1 and any(batch.span.contains(span) for span in refused):
-        return halves(batch, refused)
-    return [batch]
+def _joins(first: ModbusRegister, end: int, register: ModbusRegister, limits: Limits) -> bool:
+    if register.table != first.table:
+        return False
+    span = Span(first.table, first.address, max(end, register.end))
+    if span.size > limits.most(span.table):
+        return False
+    hole = Span(first.table, end, register.address)
+    return (hole.size <= 0 or limits.bridges(hole)) and not limits.parts(span, register.address)
 
 
 def _batch(run: Sequence[ModbusRegister]) -> ModbusBatch:
     span = Span(run[0].table, run[0].address, max(r.end for r in run))
-    query = read_query(span.table, span.start, span.end - span.start)
+    query = read_query(span.table, span.start, span.size)
     return ModbusBatch(tuple(run), span, query, layout(run, span.start, span.end))

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.interfaces._modbus.limits import Cut, Limits, Span
 from gateway.interfaces._modbus.pdu import ModbusRegister, Table
-from gateway.interfaces._modbus.plan import ModbusBatch, Span, halves, plan
+from gateway.interfaces._modbus.plan import parts, plan
 from tests.interfaces.modbus.test_codec import word
 
 
@@ -30,25 +32,82 @@ def maps(draw: st.DrawFn) -> list[ModbusRegister]:
 SPANS = st.lists(
     st.tuples(st.sampled_from(Table), st.integers(0, 300), st.integers(1, 60)).map(lambda s: Span(s[0], s[1], s[1] + s[2])),
     max_size=4,
-)
+).map(tuple)
 
 
-def covered(batch: ModbusBatch) -> set[int]:
-    """The addresses that the points of a batch ask for."""
-    return {at for register in batch.registers for at in range(register.address, register.end)}
+@st.composite
+def limits(draw: st.DrawFn) -> Limits:
+    """Limits of every kind."""
+    spans = draw(SPANS)
+    cuts = tuple(Cut(span, draw(st.integers(span.start, span.end - 1))) for span in draw(SPANS))
+    lengths = draw(st.lists(st.tuples(st.sampled_from(Table), st.integers(1, 130)), max_size=2).map(tuple))
+    most = {"registers": draw(st.sampled_from([125, 125, 50, 7, 1])), "bits": draw(st.sampled_from([2000, 2000, 16, 1]))}
+    return Limits(
+        draw(st.sampled_from([0, 0, 1, 10, 200])), never=draw(SPANS), lengths=lengths, apart=spans, cuts=cuts, **most
+    )
 
 
-@given(maps(), SPANS)
-def test_every_register_is_read_once_and_nothing_else(registers: list[ModbusRegister], refused: list[Span]) -> None:
-    """Each register is whole in one batch of its table, no batch is too long, and no address is read that none asked for."""
-    batches = plan(registers, refused)
+def covered(registers: list[ModbusRegister] | tuple[ModbusRegister, ...]) -> set[tuple[Table, int]]:
+    """The addresses that points ask for."""
+    return {(register.table, at) for register in registers for at in range(register.address, register.end)}
+
+
+def places(span: Span) -> set[tuple[Table, int]]:
+    """The addresses of a span."""
+    return {(span.table, at) for at in range(span.start, span.end)}
+
+
+def max_insert(registers: list[ModbusRegister], gap: int) -> int:
+    """How many requests Telegraf's rule of that name makes.
+
+    In the order of addresses, a new one where more than ``gap`` registers would be inserted, or it would be too long.
+    """
+    requests = 0
+    for table in Table:
+        start = end = -(10**6)
+        for one in sorted((r for r in registers if r.table == table), key=lambda r: (r.address, r.end)):
+            if one.address - end > gap or max(end, one.end) - start > table.most:
+                requests, start, end = requests + 1, one.address, one.end
+            end = max(end, one.end)
+    return requests
+
+
+@given(maps(), limits())
+def test_every_register_is_read_once_within_every_limit(registers: list[ModbusRegister], limits: Limits) -> None:
+    """Each register is whole in one batch of its table; a batch of several keeps to lengths, gaps, and what is apart."""
+    batches = plan(registers, limits)
     assert sorted(r.name for b in batches for r in b.registers) == sorted(r.name for r in registers)
     for batch in batches:
         table, start, end = batch.span
         assert {r.table for r in batch.registers} == {table}
-        assert covered(batch) == set(range(start, end))
-        assert end - start <= (2000 if table.bits else 125)
+        assert (min(r.address for r in batch.registers), max(r.end for r in batch.registers)) == (start, end)
         assert batch.query.pdu == bytes([table, *start.to_bytes(2, "big"), *(end - start).to_bytes(2, "big")])
+        if len(batch.registers) > 1:
+            assert batch.span.size <= limits.most(table)
+            assert not any(batch.span.contains(span) for span in limits.apart)
+        unasked = places(batch.span) - covered(batch.registers)
+        assert not any(unasked & places(span) for span in limits.never)
+        assert sum(hole.size for hole in batch.holes()) == len(unasked)
+        assert all(0 < hole.size <= limits.gap for hole in batch.holes())
+
+
+@given(maps(), st.sampled_from([0, 1, 5, 50, 124]))
+def test_no_more_requests_than_max_insert(registers: list[ModbusRegister], gap: int) -> None:
+    """On no map does the planner need more requests than Telegraf's max_insert rule with the same gap."""
+    assert len(plan(registers, Limits(gap))) <= max_insert(registers, gap)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from([1, 2, 4])), max_size=9), st.integers(0, 3), st.integers(4, 9))
+def test_no_division_into_neighbours_has_fewer(shape: list[tuple[int, int]], gap: int, most: int) -> None:
+    """Every way to divide the points in their order into requests was tried: none that is allowed has fewer."""
+    registers = sorted((point(Table.HOLDING, *place) for place in shape), key=lambda r: (r.address, -r.count))
+    limits = Limits(gap, registers=most)
+    fewest = [0] + [10**6] * len(registers)
+    for end in range(1, len(registers) + 1):
+        for start in range(end):
+            if len(plan(registers[start:end], limits)) == 1:
+                fewest[end] = min(fewest[end], fewest[start] + 1)
+    assert len(plan(registers, limits)) == fewest[-1]
 
 
 @given(maps())
@@ -59,21 +118,15 @@ def test_no_two_batches_could_be_one(registers: list[ModbusRegister]) -> None:
         assert not touch or max(one.span.end, other.span.end) - one.span.start > one.span.table.most
 
 
-@given(maps(), SPANS)
-def test_what_was_refused_is_not_asked_for_again(registers: list[ModbusRegister], refused: list[Span]) -> None:
-    """No batch of two registers or more holds all of a refused span."""
-    for batch in plan(registers, refused):
-        assert len(batch.registers) == 1 or not any(batch.span.contains(span) for span in refused)
-
-
-@given(maps())
-def test_halves_are_the_whole(registers: list[ModbusRegister]) -> None:
-    """The parts of a refused batch hold its registers in the same order, each part fewer than all."""
-    for batch in plan(registers):
+@given(maps(), limits())
+def test_parts_are_the_whole(registers: list[ModbusRegister], limits: Limits) -> None:
+    """The parts hold the registers of a refused batch in the same order, and have no hole if the whole had one."""
+    for batch in plan(registers, limits):
         if len(batch.registers) > 1:
-            parts = halves(batch)
-            assert [r for part in parts for r in part.registers] == list(batch.registers)
-            assert all(len(part.registers) < len(batch.registers) for part in parts)
+            smaller = parts(batch, limits)
+            assert [r for part in smaller for r in part.registers] == list(batch.registers)
+            assert all(len(part.registers) < len(batch.registers) for part in smaller)
+            assert not batch.holes() or not any(part.holes() for part in smaller)
 
 
 def test_numbers_at_the_limit() -> None:
@@ -91,20 +144,40 @@ def test_a_nested_register_does_not_shorten_its_run() -> None:
     assert [b.span for b in plan([inner, after, outer])] == [Span(Table.INPUT, 0, 11)]
 
 
-def test_a_hole_is_not_bridged() -> None:
-    """Registers with one unnamed register between them are two requests."""
-    assert [b.span[1:] for b in plan([point(Table.HOLDING, 0, 1), point(Table.HOLDING, 2, 1)])] == [(0, 1), (2, 3)]
+def spans(registers: list[ModbusRegister], limits: Limits) -> list[tuple[int, int]]:
+    """What is asked for, first address and the one after the last."""
+    return [batch.span[1:] for batch in plan(registers, limits)]
+
+
+def test_a_hole_is_bridged_up_to_the_gap() -> None:
+    """Registers with two unnamed ones between them are two requests, and one if such a gap may be read over."""
+    apart = [point(Table.HOLDING, 0, 1), point(Table.HOLDING, 3, 1)]
+    assert spans(apart, Limits(1)) == [(0, 1), (3, 4)]
+    assert spans(apart, Limits(2)) == [(0, 4)]
+    assert spans(apart, Limits(2, never=(Span(Table.HOLDING, 2, 3),))) == [(0, 1), (3, 4)]
+    assert spans(apart, Limits(2, never=(Span(Table.INPUT, 2, 3),))) == [(0, 4)]
+
+
+def test_a_bad_point_is_alone() -> None:
+    """Around a point that was refused by itself the others are two requests, and one where it is not asked for at all."""
+    registers = [point(Table.HOLDING, n, 1) for n in range(20)]
+    bad = Limits(1, apart=(Span(Table.HOLDING, 7, 8),))
+    assert spans(registers, bad) == [(0, 7), (7, 8), (8, 20)]
+    assert spans(registers[:7] + registers[8:], bad) == [(0, 7), (8, 20)]
+    assert spans(registers[:7] + registers[8:], replace(bad, apart=())) == [(0, 20)]
+
+
+def test_a_cut_divides_at_its_place() -> None:
+    """What may not be read together is divided there; points beyond it do not need it."""
+    registers = [point(Table.HOLDING, n, 1) for n in range(20)]
+    cut = Limits(cuts=(Cut(Span(Table.HOLDING, 9, 11), 10),))
+    assert spans(registers, cut) == [(0, 10), (10, 20)]
+    assert spans(registers[10:], cut) == [(10, 20)]
 
 
 def test_points_at_one_place_can_be_parted() -> None:
     """Two points with the same registers are one request, and two when that was refused."""
     twins = [point(Table.HOLDING, 4, 2, "A"), point(Table.HOLDING, 4, 2, "B")]
     (both,) = plan(twins)
-    assert [[r.name for r in b.registers] for b in plan(twins, [both.span])] == [["A"], ["B"]]
-
-
-def test_a_refusal_is_for_its_table_only() -> None:
-    """What the device refused in one table says nothing about the same addresses of another."""
-    inputs = [point(Table.INPUT, n, 1, f"P{n}") for n in range(4)]
-    assert len(plan(inputs, [Span(Table.HOLDING, 0, 4)])) == 1
-    assert len(plan(inputs, [Span(Table.INPUT, 0, 4)])) == 2
+    assert [[r.name for r in b.registers] for b in parts(both)] == [["A"], ["B"]]
+    assert [[r.name for r in b.registers] for b in plan(twins, Limits(apart=(both.span,)))] == [["A"], ["B"]]

@@ -1,0 +1,68 @@
+"""The requests that read one device: planned once for each set of registers, and anew when the device refuses one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.clock import Clock
+from gateway.interfaces._modbus.learned import Learned
+from gateway.interfaces._modbus.limits import Limits
+from gateway.interfaces._modbus.pdu import ModbusRegister
+from gateway.interfaces._modbus.plan import ModbusBatch, parts, plan
+
+MAX_PLANS = 256
+RELEARN = 86_400.0
+"""Seconds after which a device is asked again for what it refused: it may have been mended, or replaced."""
+
+
+class Planner:
+    """Plans within the limits of the configuration and what is learned; ``facts`` is the same object until there is news."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self.facts: tuple[str, ...] = ()
+        self._configured = self._limits = limits
+        self._clock = clock
+        self._learned = Learned()
+        self._relearn = clock.now() + RELEARN
+        self._plans: dict[tuple[int, ...], list[ModbusBatch]] = {}
+
+    def recall(self, facts: Sequence[str]) -> None:
+        """Go on with facts that an earlier planner had for the same device and registers."""
+        self._learned.recall(facts)
+        self._replan()
+
+    def batches(self, registers: Sequence[ModbusRegister]) -> list[ModbusBatch]:
+        """The batches that read these registers, each once."""
+        if self._clock.now() >= self._relearn:
+            self._relearn = self._clock.now() + RELEARN
+            if self._learned.forget():
+                self._replan()
+        # The batches hold the registers, so their identities stay good as long as the plan does.
+        key = tuple(map(id, registers))
+        batches = self._plans.get(key)
+        if batches is None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            batches = self._plans[key] = plan(registers, self._limits)
+        return list(batches)
+
+    def answered(self, batch: ModbusBatch) -> None:
+        """The device has answered a batch with values."""
+        if self._learned.answered(batch.span):
+            self._replan()
+
+    def refused(self, batch: ModbusBatch) -> list[ModbusBatch]:
+        """What to ask for in place of a batch that the device refused for its place or length; nothing for one point."""
+        if len(batch.registers) > 1:
+            smaller = parts(batch, self._limits)
+            self._learned.refused(batch.span, batch.holes(), [part.span for part in smaller])
+            return list(smaller)
+        if self._learned.refused_alone(batch.span):
+            self._replan()
+        return []
+
+    def _replan(self) -> None:
+        facts = self._learned.facts()
+        self.facts = self.facts if facts == self.facts else facts
+        self._limits = self._learned.limits(self._configured)
+        self._plans.clear()
