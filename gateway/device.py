@@ -1,15 +1,12 @@
 """A device: the one owner of its interface.
 
-``Device`` is the state machine; ``step`` does at most one thing on the wire: a reload, the next write, the next read that a
-client asked for, or the next batch of a poll, whichever comes first in that order. ``DeviceThread``
-calls it.
+``Device`` is the state machine; ``step`` does at most one thing on the wire: a revert, a reload, the next write, the next
+read that a client asked for, or the next batch of a poll, whichever comes first in that order. ``DeviceThread`` calls it.
 """
 
 from __future__ import annotations
 
 import random
-import threading
-from collections import deque
 from dataclasses import replace
 
 import structlog
@@ -23,47 +20,41 @@ from gateway.errors import (
     Offline,
     OutcomeUnknown,
     Rejected,
+    RequestError,
     Transient,
     Unavailable,
     Unreachable,
 )
 from gateway.interfaces.base import Environment, Interface
-from gateway.jobs import Counters, Job, Outlet, ReadJob, WriteJob
+from gateway.jobs import Counters, Job, Outlet, ReadJob, RevertJob, WriteJob
 from gateway.last import LastValues
 from gateway.model import DeviceState, DeviceStatus, PointError, Reading
 from gateway.schedule import Schedule
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep
+from gateway.worklist import Worklist
+from gateway.writing import present_value, read_back
 
 log = structlog.get_logger()
 
-QUEUE_LIMIT = 64
-"""Requests that may wait for one device; more are answered ``busy``."""
 RETRY_UNSUPPORTED = 60.0
 """Seconds after which points that the device does not know are asked for again."""
 
 
 class Device:
-    """The state of one device; everything but ``submit`` and ``reconfigure`` runs on its own thread."""
+    """The state of one device; everything but ``submit``, ``close`` and ``work`` runs on its own thread."""
 
     def __init__(self, spec: Spec, env: Environment, outlet: Outlet, phase: float, settle: float = 0.0) -> None:
         self.spec = spec
         self.counters = Counters()
         self.last = LastValues()
         self.status = DeviceStatus(DeviceState.STARTING, env.clock.wall())
-        self.writes_from = settle
-        """Boot clock time before which nothing is written: the claim to the device is not settled until then."""
+        self.work = Worklist(env.clock, settle)
         self._env = env
         self._clock: Clock = env.clock
         self._outlet = outlet
         self._phase = phase
-        self._lock = threading.Condition()
-        self._writes: deque[WriteJob] = deque()
-        self._reads: deque[ReadJob] = deque()
-        self._reload: tuple[Spec, float, float] | None = None
-        self._closing = False
-        self._abandon = False
-        self._current: Job | None = None
+        self._current: Job | RevertJob | None = None
         self._begin(spec, env.clock.now())
 
     def _begin(self, spec: Spec, now: float) -> None:
@@ -82,113 +73,106 @@ class Device:
 
     def submit(self, job: Job) -> None:
         """Queue a job; Busy if too many wait, Unavailable once the device is being stopped."""
-        with self._lock:
-            if self._closing:
-                raise Unavailable("the device is being stopped")
-            if len(self._reads) + len(self._writes) >= QUEUE_LIMIT:
-                raise Busy(f"{QUEUE_LIMIT} requests wait for this device already")
-            if isinstance(job, WriteJob):
-                self._writes.append(job)
-            else:
-                self._reads.append(job)
-            self._lock.notify()
+        self.work.submit(job)
 
-    def reconfigure(self, spec: Spec, phase: float, at: float) -> None:
-        """Go on with this specification from boot clock time ``at``, between two requests."""
-        with self._lock:
-            self._reload = (spec, phase, at)
-            self._lock.notify()
+    def close(self, abandon: bool = False, drain_until: float = 0.0) -> None:
+        """Take no more jobs; the thread ends after the request in flight and, until that time, the reverts that wait.
 
-    def settle(self, until: float) -> None:
-        """Write nothing before that boot clock time."""
-        with self._lock:
-            self.writes_from = until
-            self._lock.notify()
-
-    def close(self, abandon: bool = False) -> None:
-        """Take no more jobs; the thread ends after the request in flight. ``abandon``: others answer what waits."""
-        with self._lock:
-            self._abandon = self._abandon or abandon
-            self._closing = True
-            self._lock.notify()
+        ``abandon``: others answer what waits.
+        """
+        self.work.close(abandon, drain_until)
 
     @property
     def closing(self) -> bool:
         """Whether the device is being stopped."""
-        return self._closing
+        return self.work.closing
+
+    # ---- on the device thread
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.work.over
 
     def wait(self, until: float) -> None:
         """Wait until that boot clock time, or until there is something to do."""
-        with self._lock:
-            if not (self._closing or self._reads or (self._writes and self._may_write())):
-                until = min(until, self._wake())  # a job or a reload may have come since the step
-                self._lock.wait(max(0.0, until - self._clock.now()))
-
-    # ---- on the device thread
+        self.work.wait(min(until, self._wake()))  # something may have come since the step
 
     def step(self) -> float:
         """Do at most one thing on the wire; the boot clock time when there is something to do again."""
         now = self._clock.now()
-        if self._reload and now >= self._reload[2]:
+        if revert := self.work.next_revert(now):
+            self._revert(revert)
+        elif self.work.closing:
+            return self._wake()
+        elif self.work.reload and now >= self.work.reload_at():
             self._take_reload(now)
-        elif job := self._next_job(now):
+        elif job := self.work.next_job(now):
             self._serve(job)
         elif self._poll is not None:
             self._poll_step(self._poll)
-        elif now >= self._wake():
+        elif now >= self._next_poll():
             self._start_poll(now)
-        return self._clock.now() if self._poll is not None else self._wake()
+        return self._clock.now() if self._poll is not None and not self.work.closing else self._wake()
 
     def finish(self) -> None:
         """Answer what still waits, and let go of the device."""
-        waiting: list[Job] = [*self._writes, *self._reads]
-        for job in waiting:
-            if self._abandon:
-                job.ticket.abandon()
+        jobs, reverts = self.work.leave()
+        for job in jobs:
+            if self.work.abandoned:
+                job.abandon()
             else:
-                job.ticket.finish(error=Unavailable("the device is being stopped"))
+                job.fail(Unavailable("the device is being stopped"))
         self._interface.close()
+        for revert in reverts:
+            revert.debt.stranded()
 
     def crashed(self, error: Exception) -> None:
         """A bug in a driver: answer the job in hand, mark the device, and begin again after a pause."""
         self.counters.failures += 1
-        if self._current is not None:
-            failure = "the driver failed; the gateway's log says more"
-            claimed = self._current.ticket.claimed
-            self._current.ticket.finish(error=OutcomeUnknown(failure) if claimed else GatewayError(failure))
-            self._current = None
-        self._went_offline(PointError("internal", "the driver failed; the gateway's log says more"))
+        failure = "the driver failed; the gateway's log says more"
+        job, self._current = self._current, None
+        if isinstance(job, RevertJob):
+            self.work.again(job, GatewayError(failure))
+        elif job is not None:
+            job.fail(OutcomeUnknown(failure) if job.sent else GatewayError(failure))
+        self._went_offline(PointError("internal", failure))
 
-    def _may_write(self) -> bool:
-        return self._clock.now() >= self.writes_from
+    def _next_poll(self) -> float:
+        return self._next_try if self.status.state is DeviceState.OFFLINE else self._schedule.due
 
     def _wake(self) -> float:
-        due = self._next_try if self.status.state is DeviceState.OFFLINE else self._schedule.due
-        if self._reload:
-            due = min(due, self._reload[2])
-        return min(due, self.writes_from) if self._writes and not self._may_write() else due
-
-    def _next_job(self, now: float) -> Job | None:
-        with self._lock:
-            while self._writes and now >= self.writes_from:
-                write = self._writes.popleft()
-                if not write.ticket.answered:
-                    return write
-            while self._reads:
-                read = self._reads.popleft()
-                if not read.ticket.answered:
-                    return read
-        return None
+        waiting = self.work.wake()
+        return waiting if self.work.closing else min(waiting, self._next_poll())
 
     def _take_reload(self, now: float) -> None:
-        with self._lock:
-            assert self._reload is not None
-            spec, self._phase, _ = self._reload
-            self._reload = None
+        spec, self._phase, stranded = self.work.take_reload()
         self._interface.close()
         self.last = LastValues()
         self._begin(spec, now)
         self._tell(DeviceState.STARTING, None)
+        for job in stranded:
+            job.debt.stranded()
+
+    # ---- reverts
+
+    def _revert(self, job: RevertJob) -> None:
+        """One try; only an answer of the device ends it."""
+        self._current = job
+        try:
+            self._ensure_open(at_once=True)
+            taken = self._interface.write(job.register, job.value, job.options, job.debt.claim)
+        except (Rejected, RequestError) as error:
+            self.work.done(job)
+            job.debt.end(None, error)
+        except GatewayError as error:
+            self.work.again(job, error)
+            if isinstance(error, Unreachable):
+                self._went_offline(PointError(error.code, error.message))
+        else:
+            self.work.done(job)
+            job.debt.end(taken, None)
+        self._current = None
 
     # ---- jobs
 
@@ -197,20 +181,20 @@ class Device:
         try:
             if job.spec is not self.spec:
                 raise Busy("the device's configuration has just changed; ask again")
-            self._ensure_open()
             if isinstance(job, WriteJob):
                 self._write(job)
             else:
+                self._ensure_open()
                 self._read(job)
         except GatewayError as error:
-            job.ticket.finish(error=error)
+            job.fail(error)
         self._current = None  # not in a finally: after a bug, crashed() answers the job
 
-    def _ensure_open(self) -> None:
+    def _ensure_open(self, at_once: bool = False) -> None:
         if self._open:
             return
         now = self._clock.now()
-        if self.status.state is DeviceState.OFFLINE and now < self._next_try:
+        if self.status.state is DeviceState.OFFLINE and now < self._next_try and not at_once:
             reason = self.status.reason.message if self.status.reason else "it does not answer"
             raise Offline(f"the device is offline: {reason}", next_try=round(self._next_try - now, 3))
         try:
@@ -221,19 +205,27 @@ class Device:
         self._open = True
 
     def _write(self, job: WriteJob) -> None:
-        def may_send() -> None:
-            job.guard()
-            job.ticket.claim(self._clock.now())
-
+        """The one road of every write but a revert: may it be done, what is there, journal, wire."""
+        warrant = job.warrant
+        wants_present = warrant.begin()
+        self._ensure_open()
         try:
-            taken = self._interface.write(job.register, job.value, job.options, may_send)
+            warrant.record(present_value(self._interface, job.register, self._clock) if wants_present else None)
+            taken = self._interface.write(job.register, job.value, job.options, warrant.claim)
         except GatewayError as error:
-            if isinstance(error, Unreachable):
-                self._went_offline(PointError(error.code, error.message))
-            if not job.ticket.claimed or isinstance(error, Rejected):
+            if not warrant.sent or isinstance(error, Rejected):
+                if isinstance(error, Unreachable):
+                    self._went_offline(PointError(error.code, error.message))
                 raise
-            raise OutcomeUnknown(f"the write was sent, but its end is not known: {error.message}") from error
-        job.ticket.finish(taken)
+            raise self._unknown(job, error) from error
+        warrant.end(taken, None)
+
+    def _unknown(self, job: WriteJob, error: GatewayError) -> OutcomeUnknown:
+        """A write that left and was not answered, with what the point holds now if there is time to look."""
+        seen = read_back(self._interface, job.register, self._clock) if job.warrant.time_left() else {}
+        if isinstance(error, Unreachable) and not seen:
+            self._went_offline(PointError(error.code, error.message))
+        return OutcomeUnknown(f"the write was sent, but its end is not known: {error.message}", **seen)
 
     def _read(self, job: ReadJob) -> None:
         if job.sweep is None:
@@ -242,8 +234,7 @@ class Device:
         if not sweep.done:
             sweep.step(self._interface)
         if not sweep.done:
-            with self._lock:
-                self._reads.append(job)
+            self.work.put_back(job)
             return
         self._remember(sweep)
         if sweep.lost:

@@ -25,9 +25,9 @@ class DeviceThread:
         """Begin polling."""
         self._thread.start()
 
-    def stop(self, abandon: bool = False) -> None:
-        """Ask the thread to end after the request in flight; any number of times."""
-        self.device.close(abandon)
+    def stop(self, abandon: bool = False, drain_until: float = 0.0) -> None:
+        """Ask the thread to end after the request in flight and, until that time, its reverts; any number of times."""
+        self.device.close(abandon, drain_until)
 
     def join(self, timeout: float) -> bool:
         """Wait for the end; whether it came."""
@@ -41,7 +41,7 @@ class DeviceThread:
 
     def _run(self) -> None:
         device = self.device
-        while not device.closing:
+        while not device.over:
             try:
                 device.wait(device.step())
             except Exception as error:

@@ -111,14 +111,14 @@ class Fleet:
         if thread is None:
             self._start(spec, settle)
         elif not thread.device.closing and running is not None and running.fingerprint != spec.fingerprint:
-            thread.device.reconfigure(spec, self._phase(spec), at)
+            thread.device.work.reconfigure(spec, self._phase(spec), at)
 
     def settle(self, path: str, until: float) -> None:
         """The claim to a device is new: it may not be written before then."""
         self._settled[path] = until
         thread = self._threads.get(path)
         if thread is not None:
-            thread.device.settle(until)
+            thread.device.work.settle(until)
 
     def misconfigured(self, path: str) -> None:
         """The device has no configuration that it could run on."""

@@ -6,10 +6,66 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.errors import GatewayError
 from gateway.model import DeviceStatus, Reading, Register, Scalar
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep
 from gateway.ticket import Ticket
+
+
+class Warrant(Protocol):
+    """The right to write, as the device's thread sees it: asked before each step of a write, told its end once."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the write is answered already, so that nothing needs to be done any more."""
+        ...
+
+    @property
+    def sent(self) -> bool:
+        """Whether the write was let through to the wire."""
+        ...
+
+    def begin(self) -> bool:
+        """Whether the point's present value is to be read first; raises when the write may not be done."""
+        ...
+
+    def record(self, present: Scalar | None) -> None:
+        """The last thing before the device is asked to write: judge and journal it; raises when that fails."""
+        ...
+
+    def claim(self) -> None:
+        """The connection is open and the bytes go now; raises when they may not."""
+        ...
+
+    def time_left(self) -> bool:
+        """Whether the answer is still waited for."""
+        ...
+
+    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+        """What became of it: the value that the device took, or an error."""
+        ...
+
+
+class Debt(Protocol):
+    """A revert, as the device's thread sees it; it is asked for until it is paid, refused or given up."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the revert is not wanted any more."""
+        ...
+
+    def claim(self) -> None:
+        """The bytes go now; raises when they may not."""
+        ...
+
+    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+        """The device has taken the value, or it never will."""
+        ...
+
+    def stranded(self) -> None:
+        """The device will not do it: it ends, or goes on with another connection."""
+        ...
 
 
 @dataclass(slots=True)
@@ -22,18 +78,70 @@ class ReadJob:
     result: Callable[[Reading], Any]
     sweep: Sweep | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether the answer has gone."""
+        return self.ticket.answered
+
+    @property
+    def sent(self) -> bool:
+        """Reading changes nothing: it can be given up at any time."""
+        return False
+
+    def fail(self, error: GatewayError) -> None:
+        """Answer with an error."""
+        self.ticket.finish(error=error)
+
+    def abandon(self) -> None:
+        """No answer is ours to give."""
+        self.ticket.abandon()
+
 
 @dataclass(slots=True)
 class WriteJob:
-    """A client wants this value written; ``None`` relinquishes, where the protocol can."""
+    """Somebody wants this value written; ``None`` relinquishes, where the protocol can."""
 
     spec: Spec
     register: Register
     value: Scalar | None
     options: Mapping[str, Any]
-    ticket: Ticket
-    guard: Callable[[], None]
-    """Raises when the requester may not write this device any more; called right before the bytes go."""
+    warrant: Warrant
+    abandon: Callable[[], None] = lambda: None
+    """No answer is ours to give: another gateway has the device."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer has gone."""
+        return self.warrant.over
+
+    @property
+    def sent(self) -> bool:
+        """Whether the write may have reached the device."""
+        return self.warrant.sent
+
+    def fail(self, error: GatewayError) -> None:
+        """The write has failed."""
+        self.warrant.end(None, error)
+
+
+@dataclass(slots=True)
+class RevertJob:
+    """What was written is to be given back; goes before everything else, and again until it is done.
+
+    ``not_before`` is boot clock seconds. ``spec`` is what the point was written under.
+    """
+
+    spec: Spec
+    register: Register
+    value: Scalar | None
+    options: Mapping[str, Any]
+    debt: Debt
+    not_before: float = 0.0
+    repeated: bool = False
+
+    def fits(self, spec: Spec) -> bool:
+        """Whether a device that runs on ``spec`` reaches what this one was written to."""
+        return self.spec.interface is spec.interface and self.spec.config == spec.config
 
 
 Job = ReadJob | WriteJob

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.actuator.writes import Write
 from gateway.board import Board, point_meta
 from gateway.clock import Clock, rfc3339
 from gateway.device import Device
@@ -142,7 +143,8 @@ class Methods:
             if self._fleet.is_foreign(spec.path):
                 raise UnknownDevice(f'"{spec.path}" has gone to another gateway; ask again')
 
-        device.submit(WriteJob(spec, register, value, options, call.ticket, guard))
+        warrant = Write(call.ticket, self._clock, guard)
+        device.submit(WriteJob(spec, register, value, options, warrant, call.ticket.abandon))
 
     def _value(self, call: Call, spec: Spec, register: Register) -> Scalar | None:
         if not register.writable:

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.interfaces.base import Batch, Interface, MaySend
 from gateway.model import DeviceStatus, PointError, Reading, Register, Scalar
 from gateway.store.device_config import DeviceConfig, Spec
+from gateway.ticket import Ticket
 
 
 class FakeClock:
@@ -160,9 +161,9 @@ class StillThread:
     def start(self) -> None:
         """Nothing happens."""
 
-    def stop(self, abandon: bool = False) -> None:
+    def stop(self, abandon: bool = False, drain_until: float = 0.0) -> None:
         """Ask the device to end."""
-        self.device.close(abandon)
+        self.device.close(abandon, drain_until)
 
     def join(self, timeout: float) -> bool:
         """Whether the end came."""
@@ -179,3 +180,74 @@ class FakeLink:
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """One packet."""
         self.asked.append(list(subscriptions))
+
+
+@dataclass
+class TestWarrant:
+    """A write as a test wants it: allowed unless ``guard`` raises, answered through its ticket."""
+
+    __test__ = False
+
+    ticket: Ticket
+    clock: FakeClock
+    guard: Callable[[], None] = lambda: None
+    wants_present: bool = False
+    recorded: list[Any] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer has gone."""
+        return self.ticket.answered
+
+    @property
+    def sent(self) -> bool:
+        """Whether the write was let through."""
+        return self.ticket.claimed
+
+    def begin(self) -> bool:
+        """Whether the present value is wanted."""
+        return self.wants_present
+
+    def record(self, present: Scalar | None) -> None:
+        """Keep what the point held."""
+        self.recorded.append(present)
+
+    def claim(self) -> None:
+        """The bytes go now."""
+        self.guard()
+        self.ticket.claim(self.clock.now())
+
+    def time_left(self) -> bool:
+        """Whether the answer is still waited for."""
+        return self.clock.now() < self.ticket.deadline
+
+    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+        """Answer."""
+        self.ticket.finish(taken, error)
+
+
+@dataclass
+class TestDebt:
+    """A revert as a test wants it; keeps what became of it."""
+
+    __test__ = False
+
+    over: bool = False
+    claims: int = 0
+    refusal: GatewayError | None = None
+    ends: list[tuple[Any, GatewayError | None]] = field(default_factory=list)
+    strandings: int = 0
+
+    def claim(self) -> None:
+        """The bytes go now."""
+        self.claims += 1
+        if self.refusal is not None:
+            raise self.refusal
+
+    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+        """It is over."""
+        self.ends.append((taken, error))
+
+    def stranded(self) -> None:
+        """The device will not do it."""
+        self.strandings += 1

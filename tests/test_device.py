@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import SystemClock, rfc3339
-from gateway.device import QUEUE_LIMIT, Device
+from gateway.device import Device
 from gateway.device_thread import DeviceThread
 from gateway.errors import (
     BadValue,
@@ -24,10 +25,11 @@ from gateway.errors import (
     Unreachable,
 )
 from gateway.interfaces.base import Environment
-from gateway.jobs import ReadJob, WriteJob
+from gateway.jobs import ReadJob, RevertJob, WriteJob
 from gateway.model import DeviceState, LastValue, PointError, Reading, Register
 from gateway.ticket import Ticket
-from tests.fakes import FakeClock, RecordingOutlet, Wire, point, spec
+from gateway.worklist import QUEUE_LIMIT
+from tests.fakes import FakeClock, RecordingOutlet, TestDebt, TestWarrant, Wire, point, spec
 
 A, B, C = (point(name, writable=True) for name in "abc")
 SILENT = Transient("no answer")
@@ -68,9 +70,24 @@ class Rig:
         """A client's request for these points."""
         return self.submit(lambda ticket: ReadJob(self.device.spec, registers, ticket, lambda reading: reading), deadline)
 
-    def write(self, register: Register, value: Any, deadline: float = 10.0, guard: Callable[[], None] = lambda: None) -> Job:
+    def write(self, register: Register, value: Any, deadline: float = 10.0, **warrant: Any) -> Job:
         """A client's request to write a point."""
-        return self.submit(lambda ticket: WriteJob(self.device.spec, register, value, {}, ticket, guard), deadline)
+        return self.submit(lambda ticket: self._job(register, value, TestWarrant(ticket, self.clock, **warrant)), deadline)
+
+    def _job(self, register: Register, value: Any, warrant: TestWarrant) -> WriteJob:
+        self.warrant = warrant
+        return WriteJob(self.device.spec, register, value, {}, warrant, warrant.ticket.abandon)
+
+    def revert(self, register: Register, value: Any) -> TestDebt:
+        """Something is to be given back."""
+        debt = TestDebt()
+        assert self.device.work.revert(RevertJob(self.device.spec, register, value, {}, debt))
+        return debt
+
+    def late(self, answer: Exception) -> None:
+        """An answer that comes after all deadlines."""
+        self.clock.advance(60.0)
+        raise answer
 
     def submit(self, make: Callable[[Ticket], Any], deadline: float) -> Job:
         """A job in the device's queue."""
@@ -105,6 +122,13 @@ class Job:
         [(_, error)] = self.answers
         assert error is not None
         return error.code
+
+    @property
+    def data(self) -> Any:
+        """The data of a failure."""
+        [(_, error)] = self.answers
+        assert error is not None
+        return error.data
 
 
 # ---- polling
@@ -528,9 +552,12 @@ def test_what_becomes_of_a_write_that_left(error: Exception, code: str) -> None:
     rig = Rig(A)
     job = rig.write(A, 5.0)
     rig.wire.expect("write a=5.0", error)
+    if code == "outcome_unknown":
+        rig.wire.expect("read a", {"a": 5.0})
     rig.device.step()
     assert job.code == code
     assert rig.wire.log.count("write a=5.0") == 1
+    assert job.data == ({"read_back": 5.0} if code == "outcome_unknown" else {})
 
 
 @pytest.mark.parametrize(
@@ -619,7 +646,7 @@ def test_a_reload_closes_and_opens() -> None:
     rig = Rig(A)
     rig.poll(a=1.0)
     new = spec(rig.wire, B)
-    rig.device.reconfigure(new, 0.0, rig.clock.now())
+    rig.device.work.reconfigure(new, 0.0, rig.clock.now())
     rig.device.step()
     assert (rig.device.spec, rig.state) == (new, DeviceState.STARTING)
     assert rig.device.last.get("a") == LastValue()
@@ -633,7 +660,7 @@ def test_a_reload_waits_for_its_time() -> None:
     """A reload that is spread over the interval comes when it is due, not before, and wakes the thread for it."""
     rig = Rig(A)
     rig.poll(a=1.0)
-    rig.device.reconfigure(spec(rig.wire, B), 0.0, rig.clock.now() + 3)
+    rig.device.work.reconfigure(spec(rig.wire, B), 0.0, rig.clock.now() + 3)
     assert rig.device.step() == 1_003.0
     assert rig.device.spec is rig.spec
     rig.clock.advance(3)
@@ -649,7 +676,7 @@ def test_jobs_of_an_old_specification_are_refused() -> None:
     rig.wire.expect("read a", {"a": 1.0})
     rig.device.step()
     waiting = rig.write(A, 5.0)
-    rig.device.reconfigure(spec(rig.wire, A), 0.0, rig.clock.now())
+    rig.device.work.reconfigure(spec(rig.wire, A), 0.0, rig.clock.now())
     rig.steps(3)
     assert (begun.code, waiting.code) == ("busy", "busy")
     assert not rig.wire.script
@@ -661,7 +688,7 @@ def test_counters_and_timestamps_survive_a_reload() -> None:
     rig.poll(a=1.0)
     rig.clock.advance(30)
     rig.poll(a=1.0)
-    rig.device.reconfigure(spec(rig.wire, A, interval=5), 0.0, rig.clock.now())
+    rig.device.work.reconfigure(spec(rig.wire, A, interval=5), 0.0, rig.clock.now())
     rig.clock.set_wall(0.0)
     rig.device.step()
     rig.poll(a=1.0)
@@ -761,8 +788,8 @@ class StillCondition:
         (lambda rig: None, [10.0]),
         (lambda rig: rig.read(A), []),
         (lambda rig: rig.device.close(), []),
-        (lambda rig: rig.device.reconfigure(rig.spec, 0.0, 1_000.0), [0.0]),
-        (lambda rig: rig.device.reconfigure(rig.spec, 0.0, 1_004.0), [4.0]),
+        (lambda rig: rig.device.work.reconfigure(rig.spec, 0.0, 1_000.0), [0.0]),
+        (lambda rig: rig.device.work.reconfigure(rig.spec, 0.0, 1_004.0), [4.0]),
         (lambda rig: rig.write(A, 1.0), [5.0]),
     ],
 )
@@ -771,10 +798,206 @@ def test_what_comes_before_the_wait_is_not_slept_through(meanwhile: Callable[[Ri
     rig = Rig(A, settle=1_005.0)
     rig.poll(a=1.0)
     until = rig.device.step()
-    condition = rig.device._lock = StillCondition()  # type: ignore[assignment]
+    condition = rig.device.work._changed = StillCondition()  # type: ignore[assignment]
     meanwhile(rig)
     rig.device.wait(until)
     assert condition.waits == waits
+
+
+# ---- what is looked at before and after a write
+
+
+def test_the_present_value_is_read_before_the_write() -> None:
+    """Where it is wanted, it is read on the device's thread, right before, and handed over before the bytes go."""
+    rig = Rig(A)
+    job = rig.write(A, 5.0, wants_present=True)
+    rig.wire.expect("read a", {"a": 3.0})
+    rig.wire.expect("write a=5.0", 5.0)
+    rig.device.step()
+    assert (job.result, rig.warrant.recorded) == (5.0, [3.0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (SILENT, "timeout"),
+        (Unreachable("reset"), "device_offline"),
+        ({"a": UNSUPPORTED}, "device_rejected"),
+    ],
+)
+def test_without_the_present_value_nothing_is_written(answer: Any, code: str) -> None:
+    """A write that could not be given back is refused."""
+    rig = Rig(A)
+    job = rig.write(A, 5.0, wants_present=True)
+    rig.wire.expect("read a", answer)
+    rig.device.step()
+    assert (job.code, rig.warrant.recorded, rig.warrant.sent) == (code, [], False)
+
+
+def test_a_read_back_that_fails_is_left_out() -> None:
+    """The outcome is unknown all the same, and the device is offline if its connection is gone."""
+    rig = Rig(A)
+    job = rig.write(A, 5.0)
+    rig.wire.expect("write a=5.0", Unreachable("reset"))
+    rig.wire.expect("read a", Unreachable("reset"))
+    rig.device.step()
+    assert (job.code, job.data, rig.state) == ("outcome_unknown", {}, DeviceState.OFFLINE)
+
+
+def test_after_the_deadline_nobody_looks() -> None:
+    """The answer is not waited for any more: no request is spent on it."""
+    rig = Rig(A)
+    job = rig.write(A, 5.0)
+    rig.wire.expect("write a=5.0", lambda: rig.late(SILENT))
+    rig.device.step()
+    assert (job.code, rig.wire.log) == ("outcome_unknown", ["open", "write a=5.0"])
+
+
+# ---- reverts
+
+
+def test_a_revert_comes_before_everything() -> None:
+    """It is the next request, before a write that came earlier, a read, a new configuration and the rest of a poll."""
+    rig = Rig(A)
+    rig.write(A, 5.0)
+    rig.read(A)
+    rig.device.work.reconfigure(spec(rig.wire, A, B), 0.0, 0.0)
+    debt = rig.revert(A, 1.0)
+    rig.wire.expect("write a=1.0", 1.0)
+    rig.device.step()
+    assert (debt.ends, debt.claims) == ([(1.0, None)], 1)
+
+
+def test_a_revert_that_times_out_is_repeated() -> None:
+    """At most five seconds pass between two tries, and the device's reads and polls go on meanwhile."""
+    rig = Rig(A)
+    debt = rig.revert(A, 1.0)
+    tried = []
+    for _ in range(6):
+        rig.wire.expect("write a=1.0", SILENT)
+        while rig.wire.script:
+            if rig.device.work.next_revert(rig.clock.now()) is None:
+                rig.clock.advance(0.1)
+            else:
+                tried.append(rig.clock.now())
+                rig.device.step()
+    assert all(b - a <= 5.2 for a, b in itertools.pairwise(tried))
+    assert debt.ends == []
+    rig.poll(a=2.0)
+    rig.clock.advance(5.0)
+    rig.wire.expect("write a=1.0", 1.0)
+    rig.device.step()
+    assert debt.ends == [(1.0, None)]
+
+
+def test_a_refused_revert_is_over() -> None:
+    """The device says no: it is told and not asked again."""
+    rig = Rig(A)
+    debt = rig.revert(A, 1.0)
+    rig.wire.expect("write a=1.0", Rejected("illegal value"))
+    rig.device.step()
+    [(_, error)] = debt.ends
+    assert error is not None
+    assert error.code == "device_rejected"
+    assert rig.device.work.next_revert(rig.clock.now() + 100) is None
+
+
+def test_a_revert_tries_an_offline_device_at_once() -> None:
+    """The pause of polls does not hold it back."""
+    rig = Rig(A)
+    rig.wire.down = Unreachable("no route")
+    rig.device.step()
+    assert rig.state is DeviceState.OFFLINE
+    rig.wire.down = None
+    debt = rig.revert(A, 1.0)
+    rig.wire.expect("write a=1.0", 1.0)
+    rig.device.step()
+    assert debt.ends == [(1.0, None)]
+
+
+def test_one_mute_point_does_not_hold_up_the_others() -> None:
+    """A revert without an answer gives way to the next one; after two in a row all wait."""
+    rig = Rig(A, B, C)
+    debts = [rig.revert(point, 1.0) for point in (A, B, C)]
+    rig.wire.expect("write a=1.0", SILENT)
+    rig.wire.expect("write b=1.0", 1.0)
+    rig.wire.expect("write c=1.0", 1.0)
+    rig.steps(3)
+    assert [len(debt.ends) for debt in debts] == [0, 1, 1]
+
+
+def test_a_revert_waits_for_the_claim_to_settle() -> None:
+    """A device that may be another gateway's is not written."""
+    rig = Rig(A, settle=1_005.0)
+    rig.poll(a=2.0)
+    debt = rig.revert(A, 1.0)
+    rig.device.step()
+    assert debt.claims == 0
+    rig.clock.advance(5.0)
+    rig.wire.expect("write a=1.0", 1.0)
+    rig.device.step()
+    assert debt.claims == 1
+
+
+def test_a_new_configuration_waits_for_reverts() -> None:
+    """For ten seconds; then it is in force, and a revert that its connection does not fit is somebody else's."""
+    rig = Rig(A)
+    rig.poll(a=2.0)
+    debt = rig.revert(A, 1.0)
+    rig.wire.expect("write a=1.0", SILENT)
+    other = Wire("other")
+    rig.device.work.reconfigure(spec(other, A), 0.0, rig.clock.now())
+    rig.device.step()
+    rig.clock.advance(0.2)
+    rig.device.step()
+    assert rig.device.spec is rig.spec
+    rig.wire.script.clear()
+    rig.clock.advance(10.0)
+    rig.wire.expect("write a=1.0", SILENT)
+    while rig.device.spec is rig.spec:
+        rig.device.step()
+    assert debt.strandings == 1
+
+
+def test_the_end_waits_for_reverts() -> None:
+    """A device that is being stopped takes no request and polls no more, but gives back until its time is over."""
+    rig = Rig(A, B)
+    rig.poll(a=2.0, b=2.0)
+    first, second = rig.revert(A, 1.0), rig.revert(B, 1.0)
+    rig.device.close(drain_until=rig.clock.now() + 3.0)
+    with pytest.raises(Unavailable):
+        rig.write(A, 5.0)
+    rig.wire.expect("write a=1.0", 1.0)
+    rig.wire.expect("write b=1.0", SILENT)
+    rig.steps(2)
+    assert not rig.device.over
+    rig.clock.advance(3.0)
+    assert rig.device.over
+    rig.device.finish()
+    assert (first.ends, second.ends, second.strandings) == ([(1.0, None)], [], 1)
+
+
+def test_a_revert_that_is_not_wanted_any_more_is_left_out() -> None:
+    """Given up meanwhile: nothing is sent."""
+    rig = Rig(A)
+    rig.revert(A, 1.0).over = True
+    rig.wire.expect("read a", {"a": 2.0})
+    rig.device.step()
+    assert rig.wire.log == ["open", "read a"]
+
+
+def test_a_bug_in_the_driver_does_not_lose_a_revert() -> None:
+    """It is tried again after a pause."""
+    rig = Rig(A)
+    debt = rig.revert(A, 1.0)
+    rig.wire.expect("write a=1.0", ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        rig.device.step()
+    rig.device.crashed(ZeroDivisionError())
+    rig.clock.advance(1.0)
+    rig.wire.expect("write a=1.0", 1.0)
+    rig.device.step()
+    assert debt.ends == [(1.0, None)]
 
 
 # ---- the thread

@@ -77,7 +77,7 @@ def test_the_same_specification_changes_nothing(fleet: Fleet) -> None:
     """An equal fingerprint needs no reconnect: the device does not even hear of it."""
     made = run(fleet)
     run(fleet)
-    assert fleet.device("C/B/D")._reload is None
+    assert fleet.device("C/B/D").work.reload is None
     assert fleet.device("C/B/D").spec is made
 
 
@@ -87,8 +87,8 @@ def test_another_specification_reloads_at_its_time(fleet: Fleet, clock: FakeCloc
     device = fleet.device("C/B/D")
     made = run(fleet, point("b"), at=clock.now() + 3)
     assert fleet.device("C/B/D") is device
-    assert device._reload is not None
-    assert (device._reload[0], device._reload[2]) == (made, clock.now() + 3)
+    assert device.work.reload is not None
+    assert (device.work.reload[0], device.work.reload[2]) == (made, clock.now() + 3)
 
 
 def test_a_device_wanted_again_starts_when_the_old_one_has_ended(fleet: Fleet) -> None:
@@ -101,15 +101,15 @@ def test_a_device_wanted_again_starts_when_the_old_one_has_ended(fleet: Fleet) -
     assert thread(fleet) is old
     fleet.has_ended("C/B/D")
     assert thread(fleet) is not old
-    assert (fleet.device("C/B/D").spec, fleet.device("C/B/D").writes_from) == (made, 1_007.0)
+    assert (fleet.device("C/B/D").spec, fleet.device("C/B/D").work.writes_from) == (made, 1_007.0)
 
 
 def test_a_new_claim_holds_writes_back(fleet: Fleet) -> None:
     """Also those of a device that runs already."""
     run(fleet, settle=1_005.0)
-    assert fleet.device("C/B/D").writes_from == 1_005.0
+    assert fleet.device("C/B/D").work.writes_from == 1_005.0
     fleet.settle("C/B/D", 1_009.0)
-    assert fleet.device("C/B/D").writes_from == 1_009.0
+    assert fleet.device("C/B/D").work.writes_from == 1_009.0
 
 
 def test_devices_are_spread(fleet: Fleet) -> None:

@@ -223,9 +223,9 @@ def test_a_changed_registry_reloads_its_devices_spread(rig: Rig) -> None:
         rig.config(LINKED, path)
     rig.config(config("z"))
     rig.document("meter.csv", csv("ab"))
-    reloads = [rig.fleet.device(path)._reload for path in paths]
+    reloads = [rig.fleet.device(path).work.reload for path in paths]
     assert [reload[2] - rig.clock.now() for reload in reloads if reload] == [0.0, 2.5, 5.0, 7.5]
-    assert rig.fleet.device(PATH)._reload is None
+    assert rig.fleet.device(PATH).work.reload is None
 
 
 def test_a_changed_config_reloads_at_once(rig: Rig) -> None:
@@ -235,7 +235,7 @@ def test_a_changed_config_reloads_at_once(rig: Rig) -> None:
         for path in paths:
             rig.manager.config(path, config(interval=interval))
         rig.judge()
-    reloads = [rig.fleet.device(path)._reload for path in paths]
+    reloads = [rig.fleet.device(path).work.reload for path in paths]
     assert [reload[2] - rig.clock.now() for reload in reloads if reload] == [0.0] * 4
 
 
@@ -317,7 +317,7 @@ def test_somebody_elses_device_is_left_alone(rig: Rig) -> None:
 def test_the_config_key_names_the_owner(rig: Rig) -> None:
     """It goes before the status, in both directions; what it gives us of nobody's needs no settling."""
     rig.config(config(gateway="edge-1"))
-    assert rig.fleet.device(PATH).writes_from == 0.0
+    assert rig.fleet.device(PATH).work.writes_from == 0.0
     rig.config(config(gateway="edge-2"))
     assert rig.fleet.spec(PATH) is None
     assert rig.disk.devices == {}
@@ -327,25 +327,25 @@ def test_a_device_that_another_had_is_served_when_that_must_have_heard(rig: Rig)
     """What the config key takes from another gateway is polled at once, but not answered or written before it settles."""
     rig.heard("edge-0")
     rig.config(config(gateway="edge-1"))
-    assert rig.fleet.device(PATH).writes_from == NEVER
+    assert rig.fleet.device(PATH).work.writes_from == NEVER
     assert rig.fleet.is_foreign(PATH)
     rig.clock.advance(SETTLING)
     rig.manager.settled(rig.manager.settling(), [PATH])
-    assert rig.fleet.device(PATH).writes_from == 0.0
+    assert rig.fleet.device(PATH).work.writes_from == 0.0
     assert not rig.fleet.is_foreign(PATH)
 
 
 def test_a_free_device_is_claimed_and_settles(rig: Rig) -> None:
     """A device that nobody has is ours, but is not written before its status was read again, a second later."""
     rig.config(config())
-    assert rig.fleet.device(PATH).writes_from == NEVER
+    assert rig.fleet.device(PATH).work.writes_from == NEVER
     assert not rig.fleet.is_foreign(PATH)
     assert rig.claims.named(PATH) == "edge-1"
     assert rig.manager.settling() == []
     rig.clock.advance(SETTLING)
     assert rig.manager.settling() == [PATH]
     rig.manager.settled([PATH], [PATH])
-    assert rig.fleet.device(PATH).writes_from == 0.0
+    assert rig.fleet.device(PATH).work.writes_from == 0.0
 
 
 def test_a_claim_that_was_not_found_on_the_broker_does_not_settle(rig: Rig) -> None:
@@ -353,7 +353,7 @@ def test_a_claim_that_was_not_found_on_the_broker_does_not_settle(rig: Rig) -> N
     rig.config(config())
     rig.clock.advance(SETTLING)
     rig.manager.settled(rig.manager.settling(), [])
-    assert rig.fleet.device(PATH).writes_from == NEVER
+    assert rig.fleet.device(PATH).work.writes_from == NEVER
     assert rig.manager.next_settling() == rig.clock.now() + SETTLING
 
 
@@ -369,7 +369,7 @@ def test_a_device_that_names_us_needs_no_settling(rig: Rig) -> None:
     """After a restart our own devices are written at once."""
     rig.heard("edge-1")
     rig.config(config())
-    assert rig.fleet.device(PATH).writes_from == 0.0
+    assert rig.fleet.device(PATH).work.writes_from == 0.0
 
 
 def test_an_adopted_device_says_from_whom(rig: Rig) -> None:
@@ -412,13 +412,13 @@ def test_a_cleared_status_is_claimed_anew(rig: Rig) -> None:
     rig.heard(None)
     rig.manager.free_status(PATH)
     rig.judge()
-    assert rig.fleet.device(PATH).writes_from == NEVER
+    assert rig.fleet.device(PATH).work.writes_from == NEVER
     rig.sent()
     rig.heard(None)
     rig.manager.free_status(PATH)
     rig.judge()
     assert STATUS in rig.sent()
-    assert rig.fleet.device(PATH).writes_from == NEVER
+    assert rig.fleet.device(PATH).work.writes_from == NEVER
 
 
 def test_a_device_removed_and_configured_again_settles(rig: Rig) -> None:
@@ -427,7 +427,7 @@ def test_a_device_removed_and_configured_again_settles(rig: Rig) -> None:
     rig.config(b"")
     rig.end()
     rig.config(config())
-    assert rig.fleet.device(PATH).writes_from == NEVER
+    assert rig.fleet.device(PATH).work.writes_from == NEVER
 
 
 # ---- the disk
@@ -439,7 +439,7 @@ def test_devices_run_from_disk(rig: Rig) -> None:
     rig.disk.devices["X/B/D"] = StoredDevice("X/B/D", config(), "edge-1", {}, 0.0)
     rig.load()
     assert [register.name for register in rig.fleet.device(PATH).spec.registers] == ["a", "b"]
-    assert rig.fleet.device(PATH).writes_from == 0.0
+    assert rig.fleet.device(PATH).work.writes_from == 0.0
     assert rig.fleet.spec("X/B/D") is None
     assert rig.sent()[STATUS]["config"]["source"] == "disk"
 
