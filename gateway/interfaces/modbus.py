@@ -7,13 +7,14 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces._modbus.client import TcpClient
 from gateway.interfaces._modbus.codec import write_query
-from gateway.interfaces._modbus.limits import ReadKeys, Span, configured
+from gateway.interfaces._modbus.config import ModbusConfig
+from gateway.interfaces._modbus.limits import Span, configured
 from gateway.interfaces._modbus.pdu import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table
 from gateway.interfaces._modbus.plan import ModbusBatch, plan
 from gateway.interfaces._modbus.planner import Planner
@@ -27,22 +28,10 @@ MAYBE_DONE = (5, 11)
 """Exceptions to a write after which it may be carried out all the same: acknowledge, and no answer from the unit behind."""
 MAX_TEXT = 2 * Table.HOLDING.most
 
-_HOST = re.compile(r"(?![\d.]+$)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?")
 _HEX = re.compile(r"0[xX][0-9a-fA-F]+")
 _NUMBER = re.compile(r"([<>!])([hHiIlLqQefd])")
 _TEXT = re.compile(r"[<>!=@]?([1-9]\d{0,2})s")
 _NO_ORDER = re.compile(r"[=@]?([hHiIlLqQefd])")
-
-
-def _host(value: str) -> str:
-    value = value.strip()
-    if is_ip_address(value) or _HOST.fullmatch(value):
-        return value
-    raise ValueError("neither an IP address nor a host name (a port goes into port; there are no serial lines)")
-
-
-def _foreign(value: object) -> None:
-    raise ValueError("a key of modbus_tk, which this driver does not have: remove it")
 
 
 def _address(value: object) -> object:
@@ -50,31 +39,6 @@ def _address(value: object) -> object:
     if isinstance(value, str) and _HEX.fullmatch(value.strip()):
         return int(value, 16)
     return str(value) if isinstance(value, bool) else value
-
-
-Foreign = Annotated[None, BeforeValidator(_foreign)]
-
-
-class ModbusConfig(ReadKeys):
-    """The ``driver_config``: where the device is, and how long to wait for it (seconds)."""
-
-    device_address: Annotated[str, AfterValidator(_host)]
-    port: int = Field(502, ge=1, le=65535)
-    slave_id: int = Field(0, ge=0, le=255, validation_alias=AliasChoices("slave_id", "unit_id", "device_id"))
-    timeout: float = Field(1, gt=0, le=60)
-    retries: int = Field(0, ge=0, le=10)
-
-    name: Foreign = None
-    device_type: Foreign = None
-    baudrate: Foreign = None
-    bytesize: Foreign = None
-    parity: Foreign = None
-    stopbits: Foreign = None
-    xonxoff: Foreign = None
-    addressing: Foreign = None
-    endian: Foreign = None
-    write_multiple_registers: Foreign = None
-    register_map: Foreign = None
 
 
 class ModbusRow(RegistryRow):
@@ -100,6 +64,8 @@ class Interface(Base):
     def check(self) -> None:
         """ConfigFault if ``device_address`` is an IP address that the gateway may not ask; names are resolved on open."""
         host = self.config.device_address
+        if (self.config.transport, self.config.framing) != ("tcp", "socket"):
+            raise ConfigFault("only tcp with socket frames is there yet", "transport", "tcp")
         if is_ip_address(host) and not self.env.allow.address(host):
             raise ConfigFault(f"{host} is in no network of the setting allow.networks", "device_address")
 

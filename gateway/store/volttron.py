@@ -45,6 +45,8 @@ DRIVER_KEYS: Mapping[str, str] = {
     "reply_timeout": "",
     "allow_duplicate_remotes": "",
     "debug": "",
+    "name": "",
+    "device_type": "",
 }
 """The same inside ``driver_config``, unless the driver knows them."""
 

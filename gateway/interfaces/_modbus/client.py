@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 from gateway.errors import Transient, Unreachable
-from gateway.interfaces._modbus.frames import from_frame, to_frame
+from gateway.interfaces._modbus.frames import SocketFraming
 from gateway.interfaces._modbus.pdu import Query
 from gateway.interfaces.base import Environment
 
@@ -28,7 +28,7 @@ class TcpClient:
         self._unit = unit
         self._timeout = timeout
         self._env = env
-        self._transaction = 0
+        self._framing = SocketFraming()
         self._socket: socket.socket | None = None
         self._poll = select.poll()
 
@@ -57,13 +57,12 @@ class TcpClient:
         or what ``may_send`` raises. After Transient and Unreachable the connection is closed: a late reply dies with it.
         """
         connection = self._ready()
-        self._transaction = self._transaction % 0xFFFF + 1
-        frame = to_frame(self._transaction, self._unit, query.pdu)
+        frame = self._framing.request(self._unit, query.pdu)
         if may_send is not None:
             may_send()
         try:
             connection.sendall(frame)
-            return query.data(self._reply(connection))
+            return query.data(self._reply(connection, query))
         except Transient:
             self.close()
             raise
@@ -79,7 +78,7 @@ class TcpClient:
         assert self._socket is not None
         return self._socket
 
-    def _reply(self, connection: socket.socket) -> bytes:
+    def _reply(self, connection: socket.socket, query: Query) -> bytes:
         now = self._env.clock.now
         deadline = now() + self._timeout
         data = b""
@@ -89,7 +88,7 @@ class TcpClient:
             if not chunk:
                 raise ConnectionResetError("the device closed it without a whole reply")
             data += chunk
-            reply = from_frame(data, self._transaction, self._unit)
+            reply = self._framing.reply(data, self._unit, query)
             if reply is not None:
                 return reply
             wait = max(0.0, deadline - now())

@@ -63,7 +63,7 @@ def test_a_reply_is_its_data() -> None:
 def test_the_transaction_id_is_never_0() -> None:
     """After 65535 comes 1, so that a device that always answers 0 is found out."""
     with scripted(lambda request: [reply(request, GOOD)]) as (client, server):
-        client._transaction = 0xFFFE
+        client._framing.transaction = 0xFFFE
         client.exchange(QUERY)
         client.exchange(QUERY)
         assert [request[:2].hex() for request in server.requests] == ["ffff", "0001"]

@@ -11,7 +11,6 @@ from pymodbus.pdu import bit_message, register_message
 
 from gateway.errors import BadValue, OutOfRange, Transient
 from gateway.interfaces._modbus.codec import BitLayout, WordLayout, decode, encode, write_query
-from gateway.interfaces._modbus.frames import from_frame, to_frame
 from gateway.interfaces._modbus.pdu import EXCEPTIONS, ModbusRegister, Query, Refusal, Table, read_query
 from gateway.model import PointError
 
@@ -222,35 +221,3 @@ def test_every_exception_code_is_named(code: int) -> None:
     with pytest.raises(Refusal, match=EXCEPTIONS.get(code, f"exception code {code}")) as raised:
         QUERIES[0].data(bytes([0x83, code]))
     assert raised.value.code == code
-
-
-@given(st.integers(1, 65535), st.integers(0, 255), st.binary(min_size=2, max_size=253))
-def test_a_frame_is_whole_or_waits(transaction: int, unit: int, pdu: bytes) -> None:
-    """Every beginning of a frame asks for more, the whole gives the PDU, and one byte more is refused."""
-    frame = to_frame(transaction, unit, pdu)
-    assert all(from_frame(frame[:size], transaction, unit) is None for size in range(len(frame)))
-    assert from_frame(frame, transaction, unit) == pdu
-    with pytest.raises(Transient, match="1 bytes too many"):
-        from_frame(frame + b"\0", transaction, unit)
-
-
-@given(st.integers(1, 65535), st.integers(0, 65535), st.integers(0, 255), st.integers(0, 255))
-def test_a_frame_of_somebody_else_is_refused(transaction: int, got: int, unit: int, replier: int) -> None:
-    """Another transaction, 0 too, or another unit is never taken."""
-    frame = to_frame(got, replier, b"\x03\x02\0\0")
-    if (got, replier) == (transaction, unit):
-        assert from_frame(frame, transaction, unit) is not None
-    else:
-        with pytest.raises(Transient, match="answered"):
-            from_frame(frame, transaction, unit)
-
-
-@given(st.binary(min_size=7, max_size=300))
-def test_garbage_is_no_frame(data: bytes) -> None:
-    """Random bytes are refused, or a frame that waits or fits."""
-    try:
-        pdu = from_frame(data, int.from_bytes(data[:2], "big"), data[6])
-    except Transient:
-        return
-    assert data[2:4] == b"\0\0"
-    assert pdu is None or len(pdu) == int.from_bytes(data[4:6], "big") - 1
