@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import CONTRACT, __version__
@@ -36,10 +36,16 @@ class _Card:
 
     config: ConfigReport | None
     status: DeviceStatus
+    read: float | None = None
     meta: bytes = b""
     adopted_from: str | None = None
     new_claim: bool = False
     told: dict[str, bytes] = field(default_factory=dict)
+
+    def be_current(self) -> None:
+        """Take in when the device was last read, which is no change of state and so not in what it said of itself."""
+        if self.read is not None:
+            self.status = replace(self.status, last_reading=self.read)
 
 
 class Board:
@@ -69,8 +75,7 @@ class Board:
         with self._lock:
             self._open = True
             for path in self._cards:
-                self._cards[path].told.clear()
-                self._tell(path)
+                self.retell(path)
             self.tell_gateway(again=True)
 
     @property
@@ -102,6 +107,8 @@ class Board:
         """There is a new verdict on the configuration of an expected device; ``misconfigured``: nothing can run on it."""
         with self._lock:
             card = self._cards[path]
+            if report != card.config:
+                card.be_current()
             card.config, card.meta, card.adopted_from = report, meta, adopted_from
             was_misconfigured = card.status.state is DeviceState.MISCONFIGURED
             if misconfigured is not None:
@@ -118,6 +125,12 @@ class Board:
                 self._cards[path].status = status
                 self._tell(path)
 
+    def reading(self, path: str, wall: float) -> None:
+        """The device was read: no news by itself, but the next status tells when it was."""
+        card = self._cards.get(path)
+        if card is not None:
+            card.read = wall  # one assignment: a poll does not wait for the lock
+
     def forget(self, path: str) -> None:
         """The device is not ours any more: say nothing of it from now on."""
         with self._lock:
@@ -128,6 +141,7 @@ class Board:
         with self._lock:
             if path in self._cards:
                 self._cards[path].told.clear()
+                self._cards[path].be_current()
                 self._tell(path)
 
     def states(self) -> dict[str, DeviceState]:
@@ -229,6 +243,7 @@ class Board:
             for path, card in self._cards.items():
                 if card.status.state is DeviceState.MISCONFIGURED:
                     continue
+                card.be_current()
                 failed = card.status.points_ok + card.status.points_failed
                 card.status = DeviceStatus(DeviceState.OFFLINE, now, reason, card.status.last_reading, None, 0, failed)
                 self._tell(path)

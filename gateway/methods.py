@@ -80,8 +80,7 @@ class Methods:
     def list_points(self, call: Call) -> None:
         """The points of a device, as in its meta."""
         device, point = self._device(call, "device")
-        if point:
-            raise self._unknown_point(device.spec, point)
+        self._no_point(call, device.spec, point)
         call.ticket.finish({register.name: point_meta(register) for register in device.spec.registers})
 
     def get_point(self, call: Call) -> None:
@@ -111,8 +110,7 @@ class Methods:
         """Every point of one device, read now: an object like a reading."""
         device, point = self._device(call, "device")
         spec = device.spec
-        if point:
-            raise self._unknown_point(spec, point)
+        self._no_point(call, spec, point)
         device.submit(ReadJob(spec, spec.registers, call.ticket, reading_payload))
 
     def last(self, call: Call) -> None:
@@ -218,6 +216,12 @@ class Methods:
             if register.name == point:
                 return register
         raise self._unknown_point(spec, point)
+
+    def _no_point(self, call: Call, spec: Spec, point: str) -> None:
+        """The method is about the whole device."""
+        if point:
+            self._register(spec, point)
+            raise BadRequest(f'"{call.method}" asks for the whole device: name no point after "{spec.path}"')
 
     def _unknown_point(self, spec: Spec, point: str) -> UnknownPoint:
         near = nearest(point, [register.name for register in spec.registers])

@@ -22,6 +22,7 @@ class Publisher:
 
     def reading(self, spec: Spec, reading: Reading) -> None:
         """A poll brought this: publish it as the device's options say."""
+        self._board.reading(spec.path, reading.wall)
         known = self._shapers.get(spec.path)
         if known is None or known[0] is not spec:
             known = self._shapers[spec.path] = (spec, Shaper(spec, self._topics))

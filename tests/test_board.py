@@ -7,6 +7,7 @@ import pytest
 
 from gateway import __version__
 from gateway.board import Board, ConfigReport, meta_payload, will_payload
+from gateway.clock import rfc3339
 from gateway.model import DeviceState, DeviceStatus, Fault, Outgoing, PointError
 from gateway.topics import Topics
 from tests.fakes import FakeClock, point
@@ -234,6 +235,33 @@ def test_a_clean_stop_rewrites_everything(board: Board, out: Out, clock: FakeClo
     board.status(PATH, online(clock))
     board.problem("x", "y")
     assert out.take() == {}
+
+
+def test_a_status_tells_the_newest_reading_as_of_its_message(board: Board, out: Out, clock: FakeClock) -> None:
+    """A verdict, a new connection and a clean stop tell when the device was last read; a reading alone tells nothing."""
+    board.status(PATH, online(clock))
+    out.clear()
+
+    def told_after(seconds: float) -> object:
+        return out.take().get("devices/C/B/D/status", {}).get("last_reading") == rfc3339(clock.wall() - seconds)
+
+    clock.advance(100)
+    board.reading(PATH, clock.wall())
+    board.reading("C/B/unknown", clock.wall())
+    board.config(PATH, ACCEPTED, b"", None, None)
+    assert out.take() == {}
+    clock.advance(1)
+    board.config(PATH, REJECTED, b"", None, None)
+    assert told_after(1)
+    board.reading(PATH, clock.wall())
+    board.close()
+    clock.advance(5)
+    board.open()
+    assert told_after(5)
+    board.reading(PATH, clock.wall())
+    clock.advance(3)
+    board.stopped()
+    assert told_after(3)
 
 
 def test_a_displaced_gateway_says_nothing_more(board: Board, out: Out, clock: FakeClock) -> None:
