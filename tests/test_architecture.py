@@ -18,16 +18,8 @@ SOURCES = sorted((ROOT / "gateway").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FOUNDATION = {f"gateway.{name}" for name in ("model", "errors", "values", "allow", "clock")}
-PURE = (
-    "topics",
-    "payloads",
-    "schedule",
-    "interfaces",
-    "actuator.model",
-    "actuator.leases",
-    "actuator.overrides",
-    *sorted(FOUNDATION),
-)
+RULES = tuple(f"actuator.{name}" for name in ("model", "requests", "tasks", "ledger", "leases", "overrides"))
+PURE = ("topics", "payloads", "schedule", "interfaces", *RULES, *sorted(FOUNDATION))
 """Modules and packages that know the foundation, and within a package each other."""
 
 TOPIC_ROOT = re.compile(r"(?<![\w/.-])(config|devices|rpc|replies|actuator|gateways)/")

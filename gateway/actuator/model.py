@@ -1,4 +1,4 @@
-"""The frozen values of the actuator's rules: moments, slots, tasks, leases, and what happened to them."""
+"""The frozen values of the actuator's rules: moments, slots, leases, and what happened to them."""
 
 from __future__ import annotations
 
@@ -37,19 +37,11 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """Slots that one holder has reserved under one id. ``started``: for good, whatever the wall clock says later."""
-
-    id: str
-    holder: str
-    priority: Priority
-    slots: tuple[Slot, ...]
-    started: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
-    """A slot in force. ``start`` and ``until`` (wall clock) are for telling, ``ends`` (boot clock) decides."""
+    """A slot in force. ``start`` and ``until`` (wall clock) are for telling, ``ends`` (boot clock) decides.
+
+    ``start`` is the slot's, also if the lease began later, because the device was not free before.
+    """
 
     task_id: str
     holder: str
@@ -82,7 +74,7 @@ class Kind(StrEnum):
     ENDED = "ended"
     """A lease that had begun is over: once for each."""
     LOST = "lost"
-    """A task ends early against its holder's plan, who is to be told once: ``at`` says when its last lease ends."""
+    """A task ends early, wholly or on some devices; its holder is to be told: ``at`` says when its last lease ends."""
     MISSED = "missed"
     """A slot was over before the device was free for it: no lease ever began."""
 
