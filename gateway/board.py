@@ -269,6 +269,7 @@ def point_meta(register: Register) -> dict[str, Any]:
         "enum": {str(raw): text for raw, text in register.enum.items()} if register.enum else None,
         "default": register.default,
         "description": register.description,
+        "interval": register.interval,
     }
 
 

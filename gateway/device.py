@@ -29,16 +29,13 @@ from gateway.interfaces.base import Environment, Interface
 from gateway.jobs import Counters, Job, Outlet, ReadJob, RevertJob, WriteJob
 from gateway.last import LastValues
 from gateway.model import DeviceState, DeviceStatus, PointError, Reading
-from gateway.schedule import Schedule
+from gateway.rounds import Rounds
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep
 from gateway.worklist import Worklist
 from gateway.writing import present_value, read_back
 
 log = structlog.get_logger()
-
-RETRY_UNSUPPORTED = 60.0
-"""Seconds after which points that the device does not know are asked for again."""
 
 
 class Device:
@@ -60,14 +57,11 @@ class Device:
     def _begin(self, spec: Spec, now: float) -> None:
         self.spec = spec
         self._interface: Interface = spec.interface(spec.config, self._env)
-        self._schedule = Schedule(spec.device.interval, self._phase % spec.device.interval, now)
+        self._rounds = Rounds(spec, self._phase, now)
         self._backoff = Backoff(random.random)
         self._open = False
         self._poll: Sweep | None = None
-        self._left_out: dict[str, PointError] = {}
-        self._ask_again = 0.0
         self._next_try = 0.0
-        self._registers = spec.registers
 
     # ---- from other threads
 
@@ -139,7 +133,7 @@ class Device:
         self._went_offline(PointError("internal", failure))
 
     def _next_poll(self) -> float:
-        return self._next_try if self.status.state is DeviceState.OFFLINE else self._schedule.due
+        return self._next_try if self.status.state is DeviceState.OFFLINE else self._rounds.due
 
     def _wake(self) -> float:
         waiting = self.work.wake()
@@ -250,17 +244,13 @@ class Device:
             self._ensure_open()
         except Offline:
             return
-        if self.status.state is DeviceState.OFFLINE:
-            self._schedule.restart(now)
-        missed = self._schedule.missed
-        late = self._schedule.begin(now)
+        missed = self._rounds.missed
+        registers = self._rounds.begin(now, self.status.state is DeviceState.OFFLINE)
         self.counters.polls += 1
-        self.counters.missed += self._schedule.missed - missed
+        self.counters.missed += self._rounds.missed - missed
         if self.status.state in (DeviceState.ONLINE, DeviceState.DEGRADED):
-            self.counters.max_late = max(self.counters.max_late, late)
-        if self._left_out and now >= self._ask_again:
-            self._leave_out({})
-        poll = self._poll = Sweep(self._interface.batches(self._registers), self._clock)
+            self.counters.max_late = max(self.counters.max_late, self._rounds.late)
+        poll = self._poll = Sweep(self._interface.batches(registers), self._clock)
         if poll.done:
             self._end_poll(poll)
         else:
@@ -280,13 +270,14 @@ class Device:
             self._went_offline(PointError(poll.trouble.code, poll.trouble.message))
         else:
             self._backoff.reset()
-            first = next(iter(poll.errors.items()), None)
+            failing = self._rounds.ended(poll, self._clock.now())
+            first = next(iter(failing.items()), None)
             reason = PointError(first[1].code, f'"{first[0]}": {first[1].message}') if first else None
-            self._tell(DeviceState.DEGRADED if first else DeviceState.ONLINE, reason, len(poll.values), len(poll.errors))
-            self._leave_out({name: error for name, error in poll.errors.items() if error.unsupported})
+            state = DeviceState.DEGRADED if failing else DeviceState.ONLINE
+            self._tell(state, reason, len(self.spec.registers) - len(failing), len(failing))
 
     def _publish(self, poll: Sweep) -> None:
-        poll.errors.update(self._left_out)
+        poll.errors.update(self._rounds.left_out())
         self._remember(poll)
         if not poll.answered:
             return
@@ -301,13 +292,6 @@ class Device:
             self.last.whole(sweep.wall, sweep.values)
         else:
             self.last.partly(sweep.wall, sweep.values, sweep.errors)
-
-    def _leave_out(self, unsupported: dict[str, PointError]) -> None:
-        if unsupported.keys() == self._left_out.keys():
-            return
-        self._left_out = unsupported
-        self._ask_again = self._clock.now() + RETRY_UNSUPPORTED
-        self._registers = tuple(r for r in self.spec.registers if r.name not in unsupported)
 
     # ---- states
 
@@ -324,7 +308,7 @@ class Device:
         if poll is not None and poll.answered:
             poll.abandon(Transient(reason.message))
             self._publish(poll)
-        self._leave_out({})
+        self._rounds.leave_out({}, now)
         self._next_try = now + self._backoff.next()
         self.last.failed((register.name for register in self.spec.registers), reason)
         state = DeviceState.OFFLINE

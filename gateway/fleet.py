@@ -226,7 +226,7 @@ class Fleet:
         thread.start()
 
     def _phase(self, spec: Spec) -> float:
-        return spread(next(self._numbers), spec.device.interval)
+        return spread(next(self._numbers), spec.intervals[-1])
 
 
 def _begins(name: str, rest: str) -> bool:

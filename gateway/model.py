@@ -16,7 +16,7 @@ class Register:
 
     ``type`` is what clients see, ``raw_type`` what the driver reads and writes; both are ``boolean``,
     ``integer``, ``float`` or ``string``. Limits,
-    default and deadband are in engineering units.
+    default and deadband are in engineering units. ``interval`` is seconds between two polls of it, None the device's.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Register:
     enum: Mapping[int, str] | None = None
     description: str = ""
     deadband: float = 0
+    interval: float | None = None
     scale: float = 1
     offset: float = 0
 

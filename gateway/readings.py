@@ -7,7 +7,7 @@ from typing import Any
 from gateway.clock import rfc3339
 from gateway.model import Outgoing, PointError, Reading, Register, Scalar
 from gateway.payloads import dump
-from gateway.store.device_config import Spec
+from gateway.store.device_config import DeviceConfig, Spec
 from gateway.topics import Topics, topic_point
 
 RETAINED_INTERVALS = 3
@@ -39,7 +39,8 @@ class Shaper:
         self._all = topics.all(spec.path)
         self._replay = topics.replay(spec.path)
         self._registers = {register.name: register for register in spec.registers}
-        self._expiry = _expiry(spec)
+        self._expiry = _expiry(spec.device, spec.intervals[-1])
+        self._expiries = {r.name: _expiry(spec.device, r.interval or spec.device.interval) for r in spec.registers}
         self._told: dict[str, Scalar | PointError] = {}
         self._told_at: dict[str, float] = {}
         self._meta = (
@@ -79,7 +80,7 @@ class Shaper:
             told |= {n: dump({"timestamp": stamp, "error": error_payload(e)}) for n, e in reading.errors.items()}
         device = self._spec.device
         return [
-            Outgoing(self._topics.point(self._spec.path, name), payload, device.qos, device.retain, self._expiry)
+            Outgoing(self._topics.point(self._spec.path, name), payload, device.qos, device.retain, self._expiries[name])
             for name, payload in told.items()
             if topic_point(name)
         ]
@@ -111,8 +112,7 @@ def _same(before: Scalar | PointError, now: Scalar | PointError, register: Regis
     return before == now
 
 
-def _expiry(spec: Spec) -> int | None:
-    device = spec.device
+def _expiry(device: DeviceConfig, interval: float) -> int | None:
     if device.expiry is not None:
         return max(1, round(device.expiry)) if device.expiry else None
-    return max(1, round(RETAINED_INTERVALS * device.interval)) if device.retain else None
+    return max(1, round(RETAINED_INTERVALS * interval)) if device.retain else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+ROUNDING = 1e-7
+"""What floats may be off by, as a part of an interval."""
 
 
 def spread(index: int, interval: float) -> float:
@@ -39,5 +41,7 @@ class Schedule:
         self.due = self._tick_after(now)
 
     def _tick_after(self, time: float) -> float:
-        tick = (math.floor((time - self.phase) / self.interval) + 1) * self.interval + self.phase
-        return tick if tick > time else tick + self.interval
+        number = math.floor((time - self.phase) / self.interval) + 1
+        tick = number * self.interval + self.phase
+        # A tick that is after the time by no more than the rounding of a float is the one that has just come.
+        return tick if tick > time + ROUNDING * self.interval else (number + 1) * self.interval + self.phase

@@ -95,17 +95,18 @@ def test_faults_are_told_with_their_total(board: Board, out: Out) -> None:
 def test_meta_has_the_shape_of_the_contract() -> None:
     """A UI finds every property of every point."""
     registers = (
-        point("kW", units="kW", minimum=0, maximum=5.5, writable=True, default=1.0, description="power"),
+        point("kW", units="kW", minimum=0, maximum=5.5, writable=True, default=1.0, description="power", interval=60.0),
         point("Mode", "string", raw_type="integer", enum={0: "Off", 1: "On"}),
     )
     blank = {"units": "", "writable": False, "min": None, "max": None, "enum": None, "default": None, "description": ""}
+    blank |= {"interval": None}
     assert json.loads(meta_payload("edge-1", "fake", 2.5, registers)) == {
         "gateway": "edge-1",
         "driver": "fake",
         "interval": 2.5,
         "points": {
             "kW": {"units": "kW", "type": "float", "writable": True, "min": 0, "max": 5.5, "enum": None}
-            | {"default": 1.0, "description": "power"},
+            | {"default": 1.0, "description": "power", "interval": 60.0},
             "Mode": blank | {"type": "string", "enum": {"0": "Off", "1": "On"}},
         },
     }

@@ -120,6 +120,7 @@ def test_list_points(rig: Rig) -> None:
         "enum": None,
         "default": 1.5,
         "description": "",
+        "interval": None,
     }
     assert points["Mode"]["enum"] == {"0": "Off", "1": "Auto"}
 

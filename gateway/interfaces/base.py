@@ -45,6 +45,9 @@ from gateway.errors import BadValue, ConfigFault, RequestError, Transient
 from gateway.model import PointError, Register, Scalar
 from gateway.values import coerce, from_raw, is_whole, to_raw
 
+MIN_INTERVAL, MAX_INTERVAL = 0.05, 31 * 86_400
+"""Seconds between two polls, of a device or a point."""
+
 MaySend = Callable[[], None]
 """Raises when a write may not leave any more."""
 
@@ -93,6 +96,7 @@ class RegistryRow(BaseModel):
     default: str | float | bool | None = Field(None, alias="Default Value")
     deadband: float = Field(0, alias="Deadband", ge=0)
     enum: str | dict[str, str] | None = Field(None, alias="Enum")
+    interval: float | None = Field(None, alias="Interval", ge=MIN_INTERVAL, le=MAX_INTERVAL)
 
 
 @dataclass(frozen=True)
@@ -241,6 +245,7 @@ def shared(row: RegistryRow, raw_type: str) -> dict[str, Any]:
         "enum": enum,
         "description": row.description or row.notes,
         "deadband": row.deadband,
+        "interval": row.interval,
         "scale": int(row.scale) if is_whole(row.scale) else row.scale,
         "offset": int(row.offset) if is_whole(row.offset) else row.offset,
     }

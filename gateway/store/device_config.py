@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.interfaces.base import DriverConfig, Interface
+from gateway.interfaces.base import MAX_INTERVAL, MIN_INTERVAL, DriverConfig, Interface
 from gateway.model import Register
 from gateway.store.volttron import ALIASES
 
-MAX_INTERVAL = 31 * 86_400
 MAX_EXPIRY = 0xFFFFFFFF
 """Message Expiry Interval is a four byte integer (MQTT 5.0, 3.3.2.3.3)."""
 
@@ -47,7 +46,7 @@ class DeviceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     driver_type: str = Field(min_length=1)
-    interval: float = Field(60, ge=0.05, le=MAX_INTERVAL)
+    interval: float = Field(60, ge=MIN_INTERVAL, le=MAX_INTERVAL)
     timezone: str = ""
     heart_beat_point: str | None = None
     publish_depth_first_all: bool = True
@@ -85,6 +84,11 @@ class Spec:
     device: DeviceConfig
     hash: str
     fingerprint: str
+
+    @property
+    def intervals(self) -> tuple[float, ...]:
+        """The intervals of its points, each once, the shortest first; the device's if it has no points."""
+        return tuple(sorted({r.interval or self.device.interval for r in self.registers})) or (self.device.interval,)
 
 
 def accepted_keys() -> dict[str, str]:

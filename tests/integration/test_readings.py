@@ -76,7 +76,7 @@ def test_meta_tells_the_points_with_true_types(client: TestClient, path: str, ho
 
     assert (meta["gateway"], meta["driver"], meta["interval"]) == (house.gateways[0].id, "fake", 0.2)
     f = {"units": "kW", "type": "float", "writable": True, "min": 0, "max": 50, "enum": None, "default": 1.5}
-    assert meta["points"]["f"] == f | {"description": "power"}
+    assert meta["points"]["f"] == f | {"description": "power", "interval": None}
     assert meta["points"]["m"]["enum"] == {"0": "Off", "1": "Auto"}
     assert [meta["points"][name]["type"] for name in "fmb"] == ["float", "string", "boolean"]
     assert [meta["points"][name]["writable"] for name in "fmb"] == [True, False, True]

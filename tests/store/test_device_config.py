@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.store.device_config import MAX_INTERVAL, DeviceConfig
+from gateway.interfaces.base import MAX_INTERVAL
+from gateway.store.device_config import DeviceConfig
 
 
 def config(**keys: Any) -> DeviceConfig:
