@@ -123,18 +123,22 @@ class Gateway:
         self.coordinator.start()
 
     def stop(self) -> list[str]:
-        """Stop everything in reverse order; the names of threads that did not end in time."""
+        """Stop everything in reverse order; the names of threads that did not end in time.
+
+        Not those of devices: one that waits for its device longer than that ends with the process, and is no failure.
+        """
         deadline = self.clock.now() + STOP_WITHIN
         self.stopping.set()
         self.coordinator.wake()
         self.rpc.refuse_all()
-        left = self.fleet.stop_all(deadline - 3.0)
+        for name in self.fleet.stop_all(deadline - 3.0):
+            log.warning("a device has not answered in time and was left", thread=name)
         ended = [(self.coordinator.name, self.coordinator.join(self._until(deadline - 3.0)))]
         self.board.stopped()
         ended.append((self.rpc.name, self.rpc.stop(self._until(deadline - 2.5))))
         ended.append((self.data.name, self.data.stop(self._until(deadline - 1.0))))
         ended.append((self.control.name, self.control.stop(self._until(deadline))))
-        left += [name for name, over in ended if not over]
+        left = [name for name, over in ended if not over]
         for name in left:
             log.error("a thread did not end in time", thread=name)
         return left

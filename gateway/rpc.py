@@ -122,7 +122,7 @@ class Rpc:
             self._condition.notify()
 
     def stop(self, timeout: float) -> bool:
-        """End after what waits is refused; whether the thread ended in time."""
+        """End after all that is not answered yet is refused; whether the thread ended in time."""
         self.refuse_all()
         with self._condition:
             self._inbox.append(_END)
@@ -136,10 +136,16 @@ class Rpc:
         while True:
             message = self._next()
             if message is _END:
+                self._give_up()
                 return
             if message is not None:
                 self._take(message)
             self._expire()
+
+    def _give_up(self) -> None:
+        """Answer what devices still have in hand: they did not end in time."""
+        for _, _, ticket in self._deadlines:
+            ticket.expire(Unavailable("the gateway is stopping, and the device has not answered yet"))
 
     def _next(self) -> Message | None:
         with self._condition:

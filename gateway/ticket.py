@@ -53,13 +53,16 @@ class Ticket:
         with self._lock:
             self._answered = True
 
-    def expire(self) -> bool:
-        """Answer that the deadline has come: ``timeout``, or ``outcome_unknown`` once a write was let through."""
+    def expire(self, reason: GatewayError | None = None) -> bool:
+        """Answer that nobody waits any longer: ``outcome_unknown`` once a write was let through, else the reason.
+
+        Without one it is that the deadline has come, ``timeout``.
+        """
         with self._lock:  # a claim that comes in between would leave after it was told that nothing left
             if self._answered:
                 return False
             self._answered = True
-        error: GatewayError = DeadlinePassed("no answer from the device within the deadline")
+        error = reason or DeadlinePassed("no answer from the device within the deadline")
         if self._claimed:
             error = OutcomeUnknown("the write was sent and the device has not answered yet; read the point back")
         self._answer(None, error)

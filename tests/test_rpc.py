@@ -337,6 +337,23 @@ def test_a_stopping_gateway_is_unavailable(rig: Rig) -> None:
     assert rig.code == "unavailable"
 
 
+def test_a_stop_answers_what_devices_have_in_hand(rig: Rig) -> None:
+    """A device that hangs leaves nobody without an answer: a write that was sent is not known, the rest is refused."""
+    for number, method in enumerate(["get_point", "set_point", "set_point", "ping"]):
+        rig.ask(f"rpc/alice/{method}/C/B/D/kW", b"1", correlation=bytes([number]))
+    rig.calls[1].ticket.claim(rig.clock.now())
+    rig.rpc._give_up()
+    assert {answer.correlation: answer.user[0][1] for answer in rig.out} == {
+        b"\x00": "unavailable",
+        b"\x01": "outcome_unknown",
+        b"\x02": "unavailable",
+        b"\x03": "ok",
+    }
+    with pytest.raises(DeadlinePassed):
+        rig.calls[2].ticket.claim(rig.clock.now())
+    assert len(rig.out) == 4
+
+
 @given(
     st.lists(
         st.tuples(

@@ -104,6 +104,21 @@ def test_requests_that_wait_are_answered_unavailable(client: TestClient, gateway
     assert len(client.messages("replies/ops/+", after=mark)) == 20
 
 
+def test_a_device_that_hangs_is_left(client: TestClient, gateway: Gateways) -> None:
+    """The exit code is 0 all the same, and who waits for that device has an answer."""
+    edge = gateway()
+    client.publish("config/devices/C/B/D", fake(60, driver_config={"latency": 30}), retain=True)
+    client.status("C/B/D")
+    mark = client.mark()
+    client.send("rpc/ops/get_point/C/B/D/n", response_topic="replies/ops/read")
+    client.send("rpc/ops/set_point/C/B/D/n", "1", response_topic="replies/ops/write")
+    assert stop(edge) == 0
+    for topic in ("replies/ops/read", "replies/ops/write"):
+        assert client.wait_for(topic, after=mark).json["error"]["code"] == "unavailable"
+    client.status("C/B/D", state="offline", after=mark)
+    assert edge.log_lines()[-1]["event"] == "a device has not answered in time and was left"
+
+
 def test_a_stop_without_a_broker(gateway: Gateways) -> None:
     """A gateway that has never found its broker ends as well as any other."""
     edge = gateway(url=f"mqtt://{localbroker.HOST}:{localbroker.free_port()}")
