@@ -52,7 +52,9 @@ class Gateway:
         self.control_queue = ControlQueue(clock)
         self.data_queue = DataQueue()
         self.board = Board(topics, clock, self.control_queue.put, instance, settings.scope)
-        self.publisher = Publisher(topics, self.data_queue, self.board)
+        self.publisher = Publisher(
+            topics, self.data_queue, self.board, lambda learned: self.coordinator.hear("device", learned)
+        )
         env = Environment(clock, settings.allow)
         self.fleet = Fleet(env, self.publisher, lambda path: self.coordinator.hear("ended", path))
         methods = Methods(

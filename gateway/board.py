@@ -252,10 +252,12 @@ class Board:
             self._open = False
 
 
-def meta_payload(gateway_id: str, driver: str, interval: float, registers: tuple[Register, ...]) -> bytes:
-    """The ``meta`` topic: what a UI needs to know of a device's points."""
+def meta_payload(
+    gateway_id: str, driver: str, interval: float, registers: tuple[Register, ...], learned: tuple[str, ...] = ()
+) -> bytes:
+    """The ``meta`` topic: what a UI needs to know of a device's points, and what its driver has found out about it."""
     points = {register.name: point_meta(register) for register in registers}
-    return dump({"gateway": gateway_id, "driver": driver, "interval": interval, "points": points})
+    return dump({"gateway": gateway_id, "driver": driver, "interval": interval, "points": points, "learned": learned})
 
 
 def point_meta(register: Register) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from gateway.claims import Claims
 from gateway.clock import Clock
 from gateway.inbox import Inbox
 from gateway.manager import Manager
-from gateway.model import Connected, Disconnected, Event, Message, Outgoing
+from gateway.model import Connected, Disconnected, Event, Learned, Message, Outgoing
 from gateway.ownership import displaced
 from gateway.sync import LinkLost, Replayer
 from gateway.topics import Topics, matches, path_fault
@@ -81,7 +81,7 @@ class Coordinator:
         self._tell_stats = tell_stats
         self._leave = leave
         self._stopping = stopping
-        self._inbox: Inbox[Event | str] = Inbox()
+        self._inbox: Inbox[Event | Learned | str] = Inbox()
         instance, sentinel = identity[1], topics.sentinel()
         self._control_replay = Replayer(control, sentinel, put_control, self._pump, clock, f"{instance}-c")
         self._data_replay = Replayer(data, sentinel, put_data, self._pump, clock, f"{instance}-d")
@@ -123,8 +123,8 @@ class Coordinator:
         """Look at ``stopping`` now."""
         self._inbox.put("wake", "")
 
-    def hear(self, sender: str, event: Event | str) -> None:
-        """An event of the ``control`` or ``data`` link, or the path of a device that has ``ended``."""
+    def hear(self, sender: str, event: Event | Learned | str) -> None:
+        """An event of the ``control`` or ``data`` link, what a ``device`` learned, or the path of one that has ``ended``."""
         self._inbox.put(sender, event)
 
     def let_in(self) -> bool:
@@ -182,7 +182,7 @@ class Coordinator:
             self._tell_stats()
         return heard
 
-    def _handle(self, sender: str, event: Event | str) -> bool:
+    def _handle(self, sender: str, event: Event | Learned | str) -> bool:
         match sender, event:
             case "data", Connected():
                 self._check_due = not self._control.connected
@@ -198,6 +198,8 @@ class Coordinator:
             case "control", Message():
                 self._message(event)
                 return True
+            case "device", Learned():
+                self._manager.learned(event)
             case "ended", str():
                 self._manager.ended(event)
         return False

@@ -57,6 +57,8 @@ class Device:
     def _begin(self, spec: Spec, now: float) -> None:
         self.spec = spec
         self._interface: Interface = spec.interface(spec.config, self._env)
+        self._interface.recall(spec.learned)
+        self._learned = spec.learned
         self._rounds = Rounds(spec, self._phase, now)
         self._backoff = Backoff(random.random)
         self._open = False
@@ -264,6 +266,7 @@ class Device:
     def _end_poll(self, poll: Sweep) -> None:
         self._poll = None
         self._publish(poll)
+        self._tell_learned()
         if poll.lost:
             self._lost(poll)
         elif not poll.answered and poll.trouble is not None:
@@ -275,6 +278,12 @@ class Device:
             reason = PointError(first[1].code, f'"{first[0]}": {first[1].message}') if first else None
             state = DeviceState.DEGRADED if failing else DeviceState.ONLINE
             self._tell(state, reason, len(self.spec.registers) - len(failing), len(failing))
+
+    def _tell_learned(self) -> None:
+        facts = self._interface.learned()
+        if facts != self._learned:
+            self._learned = facts
+            self._outlet.learned(self.spec, facts)
 
     def _publish(self, poll: Sweep) -> None:
         poll.errors.update(self._rounds.left_out())

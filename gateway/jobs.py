@@ -158,6 +158,10 @@ class Outlet(Protocol):
         """The device's state has changed."""
         ...
 
+    def learned(self, spec: Spec, facts: tuple[str, ...]) -> None:
+        """The driver knows something new about the device, or no more."""
+        ...
+
     def ended(self, path: str) -> None:
         """The device is no more."""
         ...

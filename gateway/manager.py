@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -17,7 +18,7 @@ from gateway.catalog import Catalog, Entry
 from gateway.claims import Claims
 from gateway.clock import Clock
 from gateway.fleet import Fleet
-from gateway.model import Fault, Outgoing, PointError
+from gateway.model import Fault, Learned, Outgoing, PointError
 from gateway.ownership import SETTLING, Standing
 from gateway.queues import ControlQueue, DataQueue
 from gateway.store.compile import Verdict
@@ -284,9 +285,9 @@ class Manager:
                 self._fall_back(entry, errors, settle)
             self._report(entry, verdict, errors, self._fleet.spec(entry.path))
             return
+        spec = replace(spec, learned=self._accept(entry, verdict).learned)
         self._report(entry, verdict, errors, spec)  # first: what the device says is told together with this verdict
         self._fleet.run(spec, settle, now + spread * spec.device.interval)
-        self._accept(entry, verdict)
         for rival in self._fleet.rivals(spec):
             self._report_again(rival)
 
@@ -294,18 +295,30 @@ class Manager:
         """The config is bad and nothing runs: run the last good one from disk, if there is one."""
         stored = self._stored.get(entry.path)
         verdict = self._catalog.compile(entry.path, stored.payload, stored.documents) if stored else None
-        if verdict is not None and verdict.spec is not None and not self._fleet.collision(verdict.spec):
-            self._fleet.run(verdict.spec, settle, self._clock.now())
+        if stored and verdict and verdict.spec and not self._fleet.collision(verdict.spec):
+            self._fleet.run(replace(verdict.spec, learned=stored.learned), settle, self._clock.now())
             return
         self._fleet.misconfigured(entry.path)
 
-    def _accept(self, entry: Entry, verdict: Verdict) -> None:
+    def _accept(self, entry: Entry, verdict: Verdict) -> StoredDevice:
+        """Keep a config in place of another; what was learned under the other is forgotten."""
         at_hand = {**entry.documents, **self._catalog.documents}
         documents = {link: at_hand[link] for link in verdict.links}
         device = StoredDevice(entry.path, entry.payload, self._topics.gateway_id, documents, self._clock.wall())
         before = self._stored.get(entry.path)
-        if before is None or (before.payload, before.documents) != (device.payload, device.documents):
-            self._accepted[entry.path] = self._stored[entry.path] = device
+        if before is not None and (before.payload, before.documents) == (device.payload, device.documents):
+            return before
+        self._accepted[entry.path] = self._stored[entry.path] = device
+        return device
+
+    def learned(self, news: Learned) -> None:
+        """A driver has found out something about its device: keep it with the config that it runs on, and tell it."""
+        spec, stored = self._fleet.spec(news.path), self._stored.get(news.path)
+        if spec is None or stored is None or spec.fingerprint != news.fingerprint:
+            return
+        self._accepted[news.path] = self._stored[news.path] = replace(stored, learned=news.facts)
+        self._save()
+        self._report_again(news.path)
 
     # ---- letting go
 
@@ -388,7 +401,9 @@ class Manager:
         )
         meta = b""
         if running is not None:
-            meta = meta_payload(self._topics.gateway_id, running.driver_type, running.device.interval, running.registers)
+            stored, interval = self._stored.get(entry.path), running.device.interval
+            facts = stored.learned if stored else ()
+            meta = meta_payload(self._topics.gateway_id, running.driver_type, interval, running.registers, facts)
         misconfigured = None
         if running is None:
             first = line(errors[0]) if errors else "no configuration"

@@ -104,6 +104,15 @@ class LastValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """What a driver has found out about its device, running on the config with this fingerprint."""
+
+    path: str
+    fingerprint: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message as it came from the broker.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.board import Board
-from gateway.model import DeviceStatus, Reading
+from gateway.model import DeviceStatus, Learned, Reading
 from gateway.queues import DataQueue
 from gateway.readings import Shaper
 from gateway.store.device_config import Spec
@@ -13,10 +15,11 @@ from gateway.topics import Topics
 class Publisher:
     """Called on device threads, each for its own device; never waits."""
 
-    def __init__(self, topics: Topics, data: DataQueue, board: Board) -> None:
+    def __init__(self, topics: Topics, data: DataQueue, board: Board, learned: Callable[[Learned], None]) -> None:
         self._topics = topics
         self._data = data
         self._board = board
+        self._learned = learned
         self._shapers: dict[str, tuple[Spec, Shaper]] = {}
         self.readings = 0
 
@@ -30,6 +33,10 @@ class Publisher:
         if messages:
             self.readings += 1
             self._data.put(messages)
+
+    def learned(self, spec: Spec, facts: tuple[str, ...]) -> None:
+        """The driver knows something new about the device: the manager keeps it."""
+        self._learned(Learned(spec.path, spec.fingerprint, facts))
 
     def ended(self, path: str) -> None:
         """The device is no more."""

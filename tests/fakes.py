@@ -71,12 +71,15 @@ class Wire:
     """A device on paper: ``expect`` says what is asked next and what comes back, anything else fails the test.
 
     An answer that is an exception is raised, a callable is called. ``down`` is raised by ``open``, ``unsent`` by a write
-    before anything leaves. ``log`` is all that was done, ``batch`` how many registers one request reads.
+    before anything leaves. ``log`` is all that was done, ``batch`` how many registers one request reads, ``facts`` what was
+    learned.
     """
 
     name: str = "wire"
     batch: int = 1
     down: Exception | None = None
+    facts: tuple[str, ...] = ()
+    recalled: list[tuple[str, ...]] = field(default_factory=list)
     unsent: Exception | None = None
     log: list[str] = field(default_factory=list)
     script: deque[tuple[str, Any]] = field(default_factory=deque)
@@ -99,6 +102,15 @@ class ScriptedInterface(Interface):
     """Asks its Wire: ``read a,b`` is answered with ``{name: value or error}``, ``write a=1`` with the value taken."""
 
     config: Wire
+
+    def learned(self) -> tuple[str, ...]:
+        """What the test says."""
+        return self.config.facts
+
+    def recall(self, facts: Sequence[str]) -> None:
+        """The test can see it."""
+        self.config.recalled.append(tuple(facts))
+        self.config.facts = tuple(facts)
 
     def _open(self) -> None:
         self.config.log.append("open")
@@ -135,6 +147,7 @@ class RecordingOutlet:
     readings: list[Reading] = field(default_factory=list)
     statuses: list[DeviceStatus] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    facts: list[tuple[str, ...]] = field(default_factory=list)
 
     def reading(self, spec: Spec, reading: Reading) -> None:
         """A poll brought this."""
@@ -143,6 +156,10 @@ class RecordingOutlet:
     def status(self, path: str, status: DeviceStatus) -> None:
         """The device's state has changed."""
         self.statuses.append(status)
+
+    def learned(self, spec: Spec, facts: tuple[str, ...]) -> None:
+        """The driver knows something new."""
+        self.facts.append(facts)
 
     def ended(self, path: str) -> None:
         """The device is gone."""

@@ -100,7 +100,7 @@ def test_meta_has_the_shape_of_the_contract() -> None:
     )
     blank = {"units": "", "writable": False, "min": None, "max": None, "enum": None, "default": None, "description": ""}
     blank |= {"interval": None}
-    assert json.loads(meta_payload("edge-1", "fake", 2.5, registers)) == {
+    assert json.loads(meta_payload("edge-1", "fake", 2.5, registers, ("a sentence",))) == {
         "gateway": "edge-1",
         "driver": "fake",
         "interval": 2.5,
@@ -109,6 +109,7 @@ def test_meta_has_the_shape_of_the_contract() -> None:
             | {"default": 1.0, "description": "power", "interval": 60.0},
             "Mode": blank | {"type": "string", "enum": {"0": "Off", "1": "On"}},
         },
+        "learned": ["a sentence"],
     }
 
 

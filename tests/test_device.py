@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from collections.abc import Callable
@@ -400,6 +401,34 @@ def test_a_device_that_supports_nothing_is_there() -> None:
     rig.next_poll()
     assert rig.state is DeviceState.DEGRADED
     assert rig.device.last.get("a").error == UNSUPPORTED
+
+
+# ---- what a driver learns
+
+
+def test_what_a_driver_learns_is_told_once() -> None:
+    """News are told after the poll that brought them, and again when they change."""
+    rig = Rig()
+    rig.poll(a=1.0, b=2.0)
+    assert rig.outlet.facts == []
+    rig.wire.facts = ("holding 7: refused",)
+    rig.next_poll(a=1.0, b=2.0)
+    rig.next_poll(a=1.0, b=2.0)
+    assert rig.outlet.facts == [("holding 7: refused",)]
+    rig.wire.facts = ()
+    rig.next_poll(a=1.0, b=2.0)
+    assert rig.outlet.facts == [("holding 7: refused",), ()]
+
+
+def test_a_driver_recalls_what_its_spec_says() -> None:
+    """What an earlier run has learned is given to the interface before it is opened, and is no news."""
+    rig = Rig()
+    known = dataclasses.replace(rig.spec, learned=("holding 7: refused",))
+    rig.device = Device(known, Environment(rig.clock), rig.outlet, phase=0.0)
+    rig.wire.log.clear()
+    rig.poll(a=1.0, b=2.0)
+    assert rig.wire.recalled[-1] == ("holding 7: refused",)
+    assert rig.outlet.facts == []
 
 
 # ---- last values

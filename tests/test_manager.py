@@ -14,7 +14,7 @@ from gateway.claims import Claims
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
-from gateway.model import Message, Outgoing
+from gateway.model import Learned, Message, Outgoing
 from gateway.ownership import SETTLING
 from gateway.queues import ControlQueue, DataQueue
 from gateway.store.state import MovedAside, StateError, StoredDevice
@@ -129,6 +129,12 @@ class Rig:
         assert all(message.retain for message in messages)
         return {message.topic: json.loads(message.payload) if message.payload else None for message in messages}
 
+    def learned(self, *facts: str) -> None:
+        """The device's driver has found out this."""
+        spec = self.fleet.spec(PATH)
+        assert spec is not None
+        self.manager.learned(Learned(PATH, spec.fingerprint, facts))
+
     def end(self, path: str = PATH) -> None:
         """The thread of a device is gone."""
         self.manager.ended(path)
@@ -155,6 +161,43 @@ def test_a_good_config_runs_and_is_told_and_kept(rig: Rig) -> None:
     assert sent[f"devices/{PATH}/meta"]["points"].keys() == {"a", "b"}
     stored = rig.disk.devices[PATH]
     assert (stored.payload, stored.owner, stored.documents) == (LINKED, "edge-1", {"meter.csv": csv("ab")})
+
+
+def test_what_a_driver_learned_is_told_and_kept(rig: Rig) -> None:
+    """It stands in meta and on disk, and the device begins with it after a restart; the same config again keeps it."""
+    rig.config(config("ab"))
+    assert rig.sent()[f"devices/{PATH}/meta"]["learned"] == []
+    rig.learned("holding 7: refused")
+    assert rig.sent()[f"devices/{PATH}/meta"]["learned"] == ["holding 7: refused"]
+    assert rig.disk.devices[PATH].learned == ("holding 7: refused",)
+    rig.config(config("ab"))
+    assert rig.disk.devices[PATH].learned == ("holding 7: refused",)
+
+
+def test_a_device_begins_with_what_was_learned(rig: Rig) -> None:
+    """What the disk has of an earlier run goes to the device together with its config."""
+    rig.disk.devices[PATH] = StoredDevice(PATH, config("ab"), "edge-1", {}, 0.0, ("holding 7: refused",))
+    rig.load()
+    spec = rig.fleet.spec(PATH)
+    assert spec is not None
+    assert spec.learned == ("holding 7: refused",)
+    assert rig.sent()[f"devices/{PATH}/meta"]["learned"] == ["holding 7: refused"]
+
+
+def test_a_changed_map_forgets_what_was_learned(rig: Rig) -> None:
+    """Under another config, or another registry, nothing is known; late news of the old one are passed over."""
+    rig.config(LINKED)
+    rig.document("meter.csv", csv("ab"))
+    old = rig.fleet.spec(PATH)
+    rig.learned("holding 7: refused")
+    rig.document("meter.csv", csv("abc"))
+    spec = rig.fleet.spec(PATH)
+    assert old is not None
+    assert spec is not None
+    assert (spec.learned, rig.disk.devices[PATH].learned) == ((), ())
+    rig.manager.learned(Learned(PATH, old.fingerprint, ("holding 7: refused",)))
+    rig.manager.learned(Learned("C/B/gone", old.fingerprint, ("holding 7: refused",)))
+    assert rig.sent()[f"devices/{PATH}/meta"]["learned"] == []
 
 
 def test_a_missing_link_is_pending_until_the_replay_is_over(rig: Rig) -> None:

@@ -74,6 +74,7 @@ class Spec:
 
     ``driver_type`` is the driver's own name, ``config`` an instance of ``interface.Config`` with its secrets in place.
     ``hash`` is the device config's (SHA-256, hex); ``fingerprint`` covers its links too: equal ones need no action.
+    ``learned`` is what its driver had found out about the device in an earlier run.
     """
 
     path: str
@@ -84,6 +85,7 @@ class Spec:
     device: DeviceConfig
     hash: str
     fingerprint: str
+    learned: tuple[str, ...] = ()
 
     @property
     def intervals(self) -> tuple[float, ...]:

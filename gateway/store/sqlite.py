@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class MovedAside:
 class Layout:
     """What a file holds: ``name`` is what people call it, ``tables`` the SQL that begins one of version ``schema``.
 
-    ``pragmas`` are set on each connection. ``error`` is what its user raises.
+    ``pragmas`` are set on each connection. ``error`` is what its user raises. ``steps`` is the SQL that brings a file of a
+    version to the next one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Layout:
     schema: int
     pragmas: tuple[str, ...]
     error: type[GatewayError]
+    steps: Mapping[int, str] = field(default_factory=dict)
 
 
 class Database:
@@ -120,6 +122,9 @@ class Database:
             raise _Damaged(f"the {name} held nothing: it was cut, or the gateway was ended while it made it")
         if version == 0:
             db.executescript(f"BEGIN; {self._layout.tables} PRAGMA user_version = {schema}; COMMIT")
+            return
+        for old in range(version, schema):
+            db.executescript(f"BEGIN; {self._layout.steps[old]} PRAGMA user_version = {old + 1}; COMMIT")
 
     def _words(self, error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -13,15 +13,17 @@ from gateway.store.sqlite import Database, Layout, MovedAside
 
 __all__ = ["MovedAside", "StateDb", "StateError", "StoredDevice"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 # Documents are kept by their hash: two devices may run on two versions of what has one path.
 _TABLES = """
 CREATE TABLE devices (
-    path TEXT PRIMARY KEY, payload BLOB NOT NULL, owner TEXT, links TEXT NOT NULL, accepted_at REAL NOT NULL
+    path TEXT PRIMARY KEY, payload BLOB NOT NULL, owner TEXT, links TEXT NOT NULL, accepted_at REAL NOT NULL,
+    learned TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE TABLE documents (hash TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT;
 """
+_STEPS = {1: "ALTER TABLE devices ADD COLUMN learned TEXT NOT NULL DEFAULT '[]';"}
 _PRUNE = "DELETE FROM documents WHERE hash NOT IN (SELECT link.value FROM devices, json_each(devices.links) AS link)"
 
 
@@ -34,7 +36,7 @@ class StoredDevice:
     """A device config that was accepted, with what it needs to be compiled again.
 
     ``documents`` maps the paths of its links to bytes, ``owner`` is the id of the gateway that ran it, ``accepted_at`` wall
-    clock seconds.
+    clock seconds. ``learned`` is what its driver has found out under this very config.
     """
 
     path: str
@@ -42,9 +44,10 @@ class StoredDevice:
     owner: str | None
     documents: Mapping[str, bytes]
     accepted_at: float
+    learned: tuple[str, ...] = ()
 
 
-_LAYOUT = Layout("state file", _TABLES, SCHEMA, ("journal_mode = WAL", "synchronous = NORMAL"), StateError)
+_LAYOUT = Layout("state file", _TABLES, SCHEMA, ("journal_mode = WAL", "synchronous = NORMAL"), StateError, _STEPS)
 
 
 class StateDb:
@@ -68,11 +71,13 @@ class StateDb:
         """Every device, by path. Raises StateError."""
         with self._file.transaction() as db:
             documents = dict(db.execute("SELECT hash, payload FROM documents"))
-            rows = db.execute("SELECT path, payload, owner, links, accepted_at FROM devices ORDER BY path").fetchall()
+            rows = db.execute(
+                "SELECT path, payload, owner, links, accepted_at, learned FROM devices ORDER BY path"
+            ).fetchall()
         devices = []
-        for path, payload, owner, links, accepted_at in rows:
+        for path, payload, owner, links, accepted_at, learned in rows:
             linked = {link: documents[digest] for link, digest in json.loads(links).items() if digest in documents}
-            devices.append(StoredDevice(path, payload, owner, linked, accepted_at))
+            devices.append(StoredDevice(path, payload, owner, linked, accepted_at, tuple(json.loads(learned))))
         return devices
 
     def save(self, devices: Iterable[StoredDevice]) -> None:
@@ -80,8 +85,9 @@ class StateDb:
         with self._file.transaction() as db:
             for device in devices:
                 links = {path: sha256(payload) for path, payload in device.documents.items()}
-                row = (device.path, device.payload, device.owner, json.dumps(links), device.accepted_at)
-                db.execute("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?)", row)
+                texts = json.dumps(links), json.dumps(device.learned)
+                row = (device.path, device.payload, device.owner, texts[0], device.accepted_at, texts[1])
+                db.execute("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?)", row)
                 documents = [(links[path], payload) for path, payload in device.documents.items()]
                 db.executemany("INSERT OR IGNORE INTO documents VALUES (?, ?)", documents)
             db.execute(_PRUNE)

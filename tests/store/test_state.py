@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 
 from gateway.store.state import StateDb, StateError, StoredDevice
 
-A = StoredDevice("C/B/a", b'{"a": 1}', "edge-1", {"r.csv": b"x\n", "e/\u00e4": b"\xff\x00"}, 1_795_341_600.5)
+A = StoredDevice(
+    "C/B/a",
+    b'{"a": 1}',
+    "edge-1",
+    {"r.csv": b"x\n", "e/\u00e4": b"\xff\x00"},
+    1_795_341_600.5,
+    ("holding 7: refused", "\u00e4"),
+)
 B = StoredDevice("C/B/b", b"", None, {"r.csv": b"x\n"}, 0.0)
 
 
@@ -169,6 +177,26 @@ def test_a_newer_gateways_file_is_kept(path: Path):
         assert db.execute("SELECT path FROM devices").fetchall() == [(A.path,)]
 
 
+def test_a_file_of_version_1_is_brought_to_this_one(path: Path):
+    """A file that an earlier gateway has left keeps its devices; nothing had been learned about them."""
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            """
+            CREATE TABLE devices (
+                path TEXT PRIMARY KEY, payload BLOB NOT NULL, owner TEXT, links TEXT NOT NULL, accepted_at REAL NOT NULL
+            ) STRICT;
+            CREATE TABLE documents (hash TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+            INSERT INTO devices VALUES ('C/B/b', x'7b7d', 'edge-1', '{}', 5.0);
+            PRAGMA user_version = 1;
+            """
+        )
+    old = StoredDevice("C/B/b", b"{}", "edge-1", {}, 5.0)
+    assert reopened(path) == [old]
+    newer = replace(old, learned=("holding 7: refused",))
+    saved(path, newer).close()
+    assert reopened(path) == [newer]
+
+
 def test_a_file_in_use_is_not_moved(path: Path, monkeypatch: pytest.MonkeyPatch):
     """A database that another process holds is an error, not damage."""
     saved(path, A).close()
@@ -211,6 +239,7 @@ def test_a_closed_file_says_so(path: Path):
                 st.text(st.characters(blacklist_categories=("Cs",)), max_size=3), st.binary(max_size=3), max_size=3
             ),
             st.floats(0, 1e10),
+            st.lists(st.text(st.characters(blacklist_categories=("Cs",)), max_size=3), max_size=3).map(tuple),
         ),
         unique_by=lambda device: device.path,
         max_size=5,
