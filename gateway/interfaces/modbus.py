@@ -144,7 +144,7 @@ class Interface(Base):
         if refusal.code in (10, 11):
             raise Transient(str(refusal)) from refusal
         lacking = refusal.code in (1, 2, 3)
-        if refusal.code in (2, 3) and (smaller := self._planner.refused(batch)):
+        if (refusal.code in (2, 3) or (refusal.code == 4 and batch.holes())) and (smaller := self._planner.refused(batch)):
             raise Split(smaller) from refusal
         error = PointError("device_rejected", str(refusal), unsupported=lacking)
         return dict.fromkeys((r.name for r in batch.registers), error)

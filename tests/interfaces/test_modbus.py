@@ -582,6 +582,22 @@ def test_a_refusal_for_the_moment_is_each_points_error(code: int) -> None:
         assert poll(interface, many((">H", 1), (">H", 2))) == {">H@1": error, ">H@2": error}
 
 
+def test_a_failure_over_holes_is_asked_again_without_them() -> None:
+    """A device that answers exception 4 where it has no registers loses no value; without holes, 4 is for the moment."""
+
+    def answer(request: bytes) -> list[bytes]:
+        start, count = int.from_bytes(request[8:10], "big"), int.from_bytes(request[10:12], "big")
+        lacks = start <= 2 < start + count
+        return [reply(request, b"\x83\x04" if lacks else bytes([3, 2 * count]) + bytes(2 * count))]
+
+    with scripted(answer, max_gap=4) as (interface, server):
+        assert poll(interface, many((">H", 0), (">H", 5))) == {">H@0": 0, ">H@5": 0}
+        assert interface.learned() == ("holding 1-4: not read over",)
+        error = PointError("device_rejected", EXCEPTIONS[4])
+        assert poll(interface, many((">H", 1), (">H", 2))) == {">H@1": error, ">H@2": error}
+        assert len(server.requests) == 4
+
+
 @pytest.mark.parametrize("code", [10, 11])
 def test_a_gateway_without_its_device_is_no_answer(code: int) -> None:
     """When a serial gateway says that the unit behind it does not answer, that is Transient, on the same connection."""

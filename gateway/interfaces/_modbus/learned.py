@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from gateway.interfaces._modbus.limits import TABLES, Cut, Limits, Span
 from gateway.interfaces._modbus.pdu import Table
 
+MAX_DOUBTS = 256
+
 _FACT = re.compile(r"(\w+) (\d+)(?:-(\d+))?: (refused|not read over|divided at|too long,)(?: (\d+))?.*")
 
 
@@ -66,6 +68,7 @@ class Learned:
     def refused(self, span: Span, holes: Sequence[Span], parts: Sequence[Span]) -> None:
         """The device has refused a request for several points, which is divided into these parts."""
         self._explained(span)
+        self._doubts = [doubt for doubt in self._doubts if doubt.span != span][1 - MAX_DOUBTS :]
         at = holes[len(holes) // 2].end if holes else parts[len(parts) // 2].start
         self._doubts.append(_Doubt(span, list(holes), at, set(parts)))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.interfaces._modbus.learned import Learned
+from gateway.interfaces._modbus.learned import MAX_DOUBTS, Learned
 from gateway.interfaces._modbus.limits import Limits, Span
 from gateway.interfaces._modbus.pdu import ModbusRegister, Table
 from gateway.interfaces._modbus.plan import plan
@@ -206,3 +206,12 @@ def test_a_plan_is_made_once() -> None:
     for one in registers:
         planner.batches([one])
     assert len(planner._plans) <= MAX_PLANS
+
+
+def test_what_stays_in_doubt_is_kept_once() -> None:
+    """A request that is refused again and again, while its parts are not answered, does not fill the memory."""
+    learned = Learned()
+    for n in range(2_000):
+        whole = Span(Table.HOLDING, n % 1_000, n % 1_000 + 4)
+        learned.refused(whole, [], [Span(Table.HOLDING, whole.start, whole.start + 2)])
+    assert len(learned._doubts) == MAX_DOUBTS
