@@ -25,7 +25,7 @@ from gateway.errors import (
     Unavailable,
     Unreachable,
 )
-from gateway.interfaces.base import Environment, Interface
+from gateway.interfaces.base import Environment, GiveWay, Interface
 from gateway.jobs import Counters, Job, Outlet, ReadJob, RevertJob, WriteJob
 from gateway.last import LastValues
 from gateway.model import DeviceState, DeviceStatus, PointError, Reading
@@ -59,6 +59,7 @@ class Device:
         self._interface: Interface = spec.interface(spec.config, self._env)
         self._interface.recall(spec.learned)
         self._learned = spec.learned
+        self.work.alarm = self._interface.nudge
         self._rounds = Rounds(spec, self._phase, now)
         self._backoff = Backoff(random.random)
         self._open = False
@@ -155,6 +156,7 @@ class Device:
     def _revert(self, job: RevertJob) -> None:
         """One try; only an answer of the device ends it."""
         self._current = job
+        self._interface.urgent = True
         try:
             self._ensure_open(at_once=True)
             taken = self._interface.write(job.register, job.value, job.options, job.debt.claim)
@@ -174,6 +176,7 @@ class Device:
 
     def _serve(self, job: Job) -> None:
         self._current = job
+        self._interface.urgent = True
         try:
             if job.spec is not self.spec:
                 raise Busy("the device's configuration has just changed; ask again")
@@ -242,9 +245,10 @@ class Device:
     # ---- polling
 
     def _start_poll(self, now: float) -> None:
+        self._interface.urgent = False
         try:
             self._ensure_open()
-        except Offline:
+        except (Offline, GiveWay):
             return
         missed = self._rounds.missed
         registers = self._rounds.begin(now, self.status.state is DeviceState.OFFLINE)
@@ -259,6 +263,7 @@ class Device:
             self._poll_step(poll)
 
     def _poll_step(self, poll: Sweep) -> None:
+        self._interface.urgent = False
         poll.step(self._interface)
         if poll.done:
             self._end_poll(poll)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.clock import Clock
 from gateway.errors import DeviceError, Transient, Unreachable
-from gateway.interfaces.base import Batch, Interface, Split
+from gateway.interfaces.base import Batch, GiveWay, Interface, Split
 from gateway.model import PointError, Register, Scalar
 
 TIMEOUTS_IN_A_ROW = 2
@@ -46,6 +46,9 @@ class Sweep:
         except Split as split:
             self._batches.extendleft(reversed(split.batches))
             self._heard()
+            return
+        except GiveWay:
+            self._batches.appendleft(batch)
             return
         except Unreachable as error:
             self.lost = True

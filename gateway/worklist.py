@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
@@ -31,6 +32,8 @@ class Worklist:
         self.writes_from = settle
         """Time before which nothing is written: the claim to the device is not settled until then."""
         self.reload: tuple[Spec, float, float] | None = None
+        self.alarm: Callable[[], None] = lambda: None
+        """Called when something comes: the device's thread may wait for something less urgent."""
         self.closing = False
         self.abandoned = False
         self._clock = clock
@@ -56,7 +59,7 @@ class Worklist:
                 self._writes.append(job)
             else:
                 self._reads.append(job)
-            self._changed.notify()
+            self._tell()
 
     def revert(self, job: RevertJob) -> bool:
         """Queue a revert; never refused, unless the device has ended: whether it was taken."""
@@ -64,14 +67,14 @@ class Worklist:
             if self.over:
                 return False
             self._reverts.append(job)
-            self._changed.notify()
+            self._tell()
             return True
 
     def reconfigure(self, spec: Spec, phase: float, at: float) -> None:
         """Go on with this specification from that time, between two requests."""
         with self._changed:
             self.reload = (spec, phase, at)
-            self._changed.notify()
+            self._tell()
 
     def settle(self, until: float) -> None:
         """Write nothing before that time."""
@@ -85,7 +88,11 @@ class Worklist:
             self.abandoned = self.abandoned or abandon
             self._drain_until = drain_until if not self.closing else min(self._drain_until, drain_until)
             self.closing = True
-            self._changed.notify()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed.notify()
+        self.alarm()
 
     # ---- on the device's thread
 

@@ -26,6 +26,7 @@ What to override, and what each must do:
     any more. Never send a write twice: raise ``Rejected`` when the device refuses, ``Transient`` or ``Unreachable`` when
     its answer did not come (the gateway then tells the client that the outcome is unknown).
 
+Devices behind one serial line or endpoint share a link of ``env.links`` (``_links.py``): see how ``modbus`` does it.
 An interface belongs to one thread: no locks are needed. The constructor only stores. Retries, back-off, polling, limits,
 types, scaling, status and MQTT are the gateway's business. Any exception that is not a ``DeviceError`` is a bug: it is
 logged with its traceback, the device is marked, the others go on.
@@ -42,6 +43,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gateway.allow import Allow
 from gateway.clock import Clock
 from gateway.errors import BadValue, ConfigFault, RequestError, Transient
+from gateway.interfaces._links import GiveWay as GiveWay
+from gateway.interfaces._links import Pool
 from gateway.model import PointError, Register, Scalar
 from gateway.values import coerce, from_raw, is_whole, to_raw
 
@@ -119,23 +122,13 @@ class Split(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """What a poll takes of a link that devices may share: the link in words, requests, seconds that it is busy with them.
-
-    The seconds are what is known beforehand, 0 if nothing is.
-    """
-
-    link: str
-    requests: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Environment:
     """What the gateway lends to every interface."""
 
     clock: Clock
     allow: Allow = field(default_factory=Allow)
+    links: Pool = field(default_factory=Pool)
+    """The links that several devices share."""
 
 
 class Interface:
@@ -149,6 +142,12 @@ class Interface:
     def __init__(self, config: Any, env: Environment) -> None:
         self.config = config
         self.env = env
+
+        self.urgent = False
+        """Whether what is asked next is for a client, and goes before the polls of others on a shared link."""
+
+    def nudge(self) -> None:
+        """From any thread: something urgent has come; a poll that waits for a shared link raises GiveWay."""
 
     def register(self, row: Any) -> Register:
         """The register of a validated row; never touches the network. Raises ConfigFault."""
@@ -173,10 +172,6 @@ class Interface:
         """Disconnect; may be called at any time, any number of times."""
         self._close()
 
-    def use(self, registers: Sequence[Register]) -> Use | None:
-        """What a poll of these registers takes of the device's link, without a network; None if it has none to share."""
-        return None
-
     def learned(self) -> tuple[str, ...]:
         """What was found out about the device and is worth knowing after a restart; the same object if there is no news.
 
@@ -194,7 +189,8 @@ class Interface:
     def read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         """A value or an error for each register of the batch, with at most one request on the wire.
 
-        Raises Transient (no usable answer), Unreachable (connection gone) or Split (ask for less at a time).
+        Raises Transient (no usable answer), Unreachable (connection gone), Split (ask for less at a time), or GiveWay
+        (nothing was sent: serve the queue and ask again).
         """
         values = self._read(batch)
         for register in batch.converting:

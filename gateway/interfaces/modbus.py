@@ -1,25 +1,27 @@
-"""Modbus TCP, with VOLTTRON's ``modbus`` registry; every key and column is described in docs/drivers/modbus.md."""
+"""Modbus on TCP, UDP, TLS and serial lines, with VOLTTRON's ``modbus`` registry; see docs/drivers/modbus.md."""
 
 from __future__ import annotations
 
 import re
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field
 
 from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
-from gateway.interfaces._modbus import budget
-from gateway.interfaces._modbus.client import TcpClient
+from gateway.interfaces._modbus.client import NO_ANSWER, Client, tls_files
 from gateway.interfaces._modbus.codec import write_query
 from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces._modbus.limits import Span, configured
 from gateway.interfaces._modbus.pdu import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table
 from gateway.interfaces._modbus.plan import ModbusBatch, plan
 from gateway.interfaces._modbus.planner import Planner
-from gateway.interfaces.base import Batch, Environment, Flag, MaySend, RegistryRow, Split, Use, shared
+from gateway.interfaces._serial import need_pyserial
+from gateway.interfaces._streams import words
+from gateway.interfaces.base import Batch, Environment, Flag, MaySend, RegistryRow, Split, shared
 from gateway.interfaces.base import Interface as Base
 from gateway.model import PointError, Register, Scalar
 
@@ -51,28 +53,32 @@ class ModbusRow(RegistryRow):
 
 
 class Interface(Base):
-    """A connection to one unit of a Modbus TCP device or gateway."""
+    """One unit of a Modbus device, gateway or line."""
 
     Config = ModbusConfig
     Row = ModbusRow
 
     def __init__(self, config: ModbusConfig, env: Environment) -> None:
         super().__init__(config, env)
-        self._client = TcpClient(config.device_address, config.port, config.slave_id, config.timeout, env)
+        self._client = Client(config, env)
         self._limits = configured(config)
         self._planner = Planner(self._limits, env.clock)
 
     def check(self) -> None:
-        """ConfigFault if ``device_address`` is an IP address that the gateway may not ask; names are resolved on open."""
+        """ConfigFault if the gateway may not use that address or port, or lacks what it takes; names are resolved later."""
         host = self.config.device_address
-        if (self.config.transport, self.config.framing) != ("tcp", "socket"):
-            raise ConfigFault("only tcp with socket frames is there yet", "transport", "tcp")
-        if is_ip_address(host) and not self.env.allow.address(host):
+        if self.config.transport == "serial":
+            if not self.env.allow.serial_port(host):
+                raise ConfigFault(f"{host} fits no pattern of the setting allow.serial_ports", "device_address")
+            need_pyserial()
+        elif is_ip_address(host) and not self.env.allow.address(host):
             raise ConfigFault(f"{host} is in no network of the setting allow.networks", "device_address")
+        if self.config.transport == "tls":
+            _check_tls(self.config)
 
     def link(self) -> tuple[object, ...]:
-        """Protocol, host, port and unit."""
-        return ("modbus", self.config.device_address, self.config.port, self.config.slave_id)
+        """Protocol, endpoint and unit."""
+        return ("modbus", *self.config.endpoint, self.config.slave_id)
 
     def target(self, register: Register) -> tuple[object, ...]:
         """Table and address."""
@@ -102,15 +108,14 @@ class Interface(Base):
 
     def _open(self) -> None:
         if not self._client.connected:
-            self._client.open()
+            self._client.open(self.urgent)
 
     def _close(self) -> None:
         self._client.close()
 
-    def use(self, registers: Sequence[Register]) -> Use:
-        """What the plan of these registers takes: see ``_modbus.budget``."""
-        queries = [batch.query for batch in self._planner.batches(cast(Sequence[ModbusRegister], registers))]
-        return Use(budget.words(self.config), len(queries), budget.seconds(queries, budget.timing(self.config)))
+    def nudge(self) -> None:
+        """Let a poll that waits for the link give way."""
+        self._client.nudge()
 
     def learned(self) -> tuple[str, ...]:
         """What the device was found to refuse: see ``_modbus.learned``."""
@@ -135,13 +140,13 @@ class Interface(Base):
     def _ask(self, query: Query) -> bytes:
         for _ in range(self.config.retries):
             try:
-                return self._client.exchange(query)
+                return self._client.exchange(query, urgent=self.urgent)
             except (Transient, Unreachable):
                 continue
-        return self._client.exchange(query)
+        return self._client.exchange(query, urgent=self.urgent)
 
     def _refuse(self, batch: ModbusBatch, refusal: Refusal) -> dict[str, Scalar | PointError]:
-        if refusal.code in (10, 11):
+        if refusal.code in NO_ANSWER:
             raise Transient(str(refusal)) from refusal
         lacking = refusal.code in (1, 2, 3)
         if (refusal.code in (2, 3) or (refusal.code == 4 and batch.holes())) and (smaller := self._planner.refused(batch)):
@@ -157,7 +162,7 @@ class Interface(Base):
             raise BadValue(f'"{place.name}" is a Modbus register: it has no null')
         query = write_query(place, raw)
         try:
-            self._client.exchange(query, may_send)
+            self._client.exchange(query, may_send, urgent=True)
         except Refusal as refusal:
             if refusal.code in MAYBE_DONE:
                 raise Transient(str(refusal)) from refusal
@@ -168,10 +173,19 @@ class Interface(Base):
         """What the device holds now; the value written if it does not tell, since the echo has confirmed the write."""
         (batch,) = plan([place])
         try:
-            taken = batch.layout.decode(self._client.exchange(batch.query))[place.name]
+            taken = batch.layout.decode(self._client.exchange(batch.query, urgent=True))[place.name]
         except (Refusal, Transient, Unreachable):
             return raw
         return raw if isinstance(taken, PointError) else taken
+
+
+def _check_tls(config: ModbusConfig) -> None:
+    """ConfigFault for PEM text that can not be used."""
+    for key, files in (("ca", replace(tls_files(config), cert=None)), ("cert", tls_files(config))):
+        try:
+            files.context()
+        except (OSError, ValueError) as error:
+            raise ConfigFault(f"the PEM text can not be used: {words(error)}", key) from None
 
 
 def _table(raw_type: str, writable: bool) -> Table:

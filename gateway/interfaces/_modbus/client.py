@@ -1,130 +1,108 @@
-"""Modbus TCP on a socket: one connection, one request at a time, one checked reply.
-
-The exchange is done here rather than by a library: every byte of a reply is checked, a request costs a third of the time,
-and waiting is by poll(), which knows no limit of 1024 file descriptors.
-"""
+"""One unit of a Modbus line: a seat at the link that carries it."""
 
 from __future__ import annotations
 
-import select
-import socket
-from collections.abc import Callable
+from gateway.errors import Transient
+from gateway.interfaces._links import Pace, Seat
+from gateway.interfaces._modbus.config import ModbusConfig
+from gateway.interfaces._modbus.frames import AsciiFraming, Framing, RtuFraming, SocketFraming
+from gateway.interfaces._modbus.line import ModbusLine
+from gateway.interfaces._modbus.pdu import Query, Refusal
+from gateway.interfaces._serial import LineSettings, SerialStream
+from gateway.interfaces._streams import Stream, TcpStream, TlsFiles, TlsStream, UdpStream
+from gateway.interfaces.base import Environment, MaySend
 
-from gateway.errors import Transient, Unreachable
-from gateway.interfaces._modbus.frames import SocketFraming
-from gateway.interfaces._modbus.pdu import Query
-from gateway.interfaces.base import Environment
+NO_ANSWER = (10, 11)
+"""Exceptions by which a gateway says that the unit behind it does not answer."""
 
-_MAX_ADU = 260
-_KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+_FRAMINGS: dict[str, type[Framing]] = {"socket": SocketFraming, "rtu": RtuFraming, "ascii": AsciiFraming}
 
 
-class TcpClient:
-    """A connection to one unit behind a host and port; every wait is at most ``timeout`` seconds."""
+class Client:
+    """The unit of a ``driver_config``; a seat at its link from ``open`` to ``close``."""
 
-    def __init__(self, host: str, port: int, unit: int, timeout: float, env: Environment) -> None:
-        self._host = host
-        self._port = port
-        self._unit = unit
-        self._timeout = timeout
+    def __init__(self, config: ModbusConfig, env: Environment) -> None:
+        self._config = config
         self._env = env
-        self._framing = SocketFraming()
-        self._socket: socket.socket | None = None
-        self._poll = select.poll()
+        self._endpoint: object = None
+        self._seat: Seat[ModbusLine] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known without asking."""
-        return self._socket is not None
+        return self._seat is not None and self._seat.line.stream.connected
 
-    def open(self) -> None:
-        """Connect to the first address that answers; does nothing if connected. Raises Unreachable."""
-        if self._socket is None:
-            self._socket = self._connect()
-            self._poll = select.poll()
-            self._poll.register(self._socket, select.POLLIN)
+    def open(self, urgent: bool = False) -> None:
+        """Take a seat, and connect; Raises Unreachable, Transient, GiveWay.
+
+        Where others use the link, its connection is theirs too: it is seen to with the next request.
+        """
+        seat = self._taken_seat()
+        if len(seat.link.seats) == 1:
+            seat.take(urgent)
+            seat.give(None)
 
     def close(self) -> None:
-        """Disconnect."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        """Give up the seat; the connection is closed with the last one."""
+        if self._seat is not None:
+            seat, self._seat = self._seat, None
+            self._env.links.leave(self._endpoint, seat)
 
-    def exchange(self, query: Query, may_send: Callable[[], None] | None = None) -> bytes:
-        """Send a request and return the data of its reply; ``may_send`` is called immediately before the bytes go.
+    def nudge(self) -> None:
+        """From any thread: let a poll that waits for its turn give way."""
+        seat = self._seat
+        if seat is not None:
+            seat.nudge()
 
-        Raises Refusal (an exception code), Transient (no usable reply), Unreachable (no connection),
-        or what ``may_send`` raises. After Transient and Unreachable the connection is closed: a late reply dies with it.
+    def exchange(self, query: Query, may_send: MaySend | None = None, urgent: bool = False) -> bytes:
+        """Send a request when it is its turn, and return the data of its reply.
+
+        Raises what ``ModbusLine.exchange`` and ``Seat.take`` raise.
         """
-        connection = self._ready()
-        frame = self._framing.request(self._unit, query.pdu)
-        if may_send is not None:
-            may_send()
+        seat = self._seat or self._taken_seat()
+        seat.take(urgent)
+        answered: bool | None = None
+        rest = 0.0
         try:
-            connection.sendall(frame)
-            return query.data(self._reply(connection, query))
-        except Transient:
-            self.close()
+            data = seat.link.line.exchange(self._config.slave_id, query, self._config.timeout, may_send)
+            answered = True
+            return data
+        except Refusal as refusal:
+            answered = refusal.code not in NO_ANSWER
             raise
-        except OSError as error:
-            self.close()
-            raise Unreachable(f"the connection to {self._host}:{self._port} broke: {_words(error)}") from error
+        except Transient:
+            answered, rest = False, seat.line.rest(self._config.timeout)
+            raise
+        finally:
+            seat.give(answered, rest)
 
-    def _ready(self) -> socket.socket:
-        # Something to read before a request: the peer has closed the idle connection, or sent what nobody asked for.
-        if self._socket is not None and self._poll.poll(0):
-            self.close()
-        self.open()
-        assert self._socket is not None
-        return self._socket
+    def _taken_seat(self) -> Seat[ModbusLine]:
+        if self._seat is None:
+            config = self._config
+            pace = Pace(config.frame_gap, config.connect_delay, config.requests_per_second)
+            self._endpoint = ("modbus", *config.endpoint)
+            self._seat = self._env.links.seat(
+                self._endpoint, config.slave_id, self._line, config.line(), pace, self._env.clock
+            )
+        return self._seat
 
-    def _reply(self, connection: socket.socket, query: Query) -> bytes:
-        now = self._env.clock.now
-        deadline = now() + self._timeout
-        data = b""
-        wait = self._timeout
-        while self._poll.poll(wait * 1000):
-            chunk = connection.recv(_MAX_ADU + 1)
-            if not chunk:
-                raise ConnectionResetError("the device closed it without a whole reply")
-            data += chunk
-            reply = self._framing.reply(data, self._unit, query)
-            if reply is not None:
-                return reply
-            wait = max(0.0, deadline - now())
-        raise Transient(f"no {'whole ' if data else ''}answer within {self._timeout:g} s")
-
-    def _connect(self) -> socket.socket:
-        reason = ""
-        for address in self._addresses():
-            try:
-                connection = socket.create_connection((address, self._port), self._timeout)
-            except OSError as error:
-                reason = _words(error)
-            else:
-                return _tuned(connection)
-        raise Unreachable(f"can not connect to {self._host}:{self._port}: {reason}")
-
-    def _addresses(self) -> list[str]:
-        try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise Unreachable(f'the host name "{self._host}" can not be resolved: {_words(error)}') from error
-        addresses = [str(entry[4][0]) for entry in found]
-        allowed = [address for address in addresses if self._env.allow.address(address)]
-        if not allowed:
-            raise Unreachable(f"{self._host} is {', '.join(addresses)}, which the setting allow.networks does not permit")
-        return allowed
+    def _line(self) -> ModbusLine:
+        config = self._config
+        character = config.character if config.serial else 0.0
+        return ModbusLine(_stream(config, self._env), _FRAMINGS[config.framing](), self._env.clock, character, config.echo)
 
 
-def _tuned(connection: socket.socket) -> socket.socket:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE.items():
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    connection.setblocking(False)
-    return connection
+def tls_files(config: ModbusConfig) -> TlsFiles:
+    """The TLS keys of a config."""
+    return TlsFiles(config.ca, config.cert, config.key, config.server_name or config.device_address)
 
 
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _stream(config: ModbusConfig, env: Environment) -> Stream:
+    if config.serial:
+        rs485 = config.rs485.model_dump() if config.rs485 else None
+        line = LineSettings(config.baudrate, config.bytesize, config.parity, config.stopbits, config.xonxoff, rs485)
+        return SerialStream(config.device_address, line)
+    place = (config.device_address, config.port, config.timeout, env)
+    if config.transport == "tls":
+        return TlsStream(*place, tls_files(config))
+    return UdpStream(*place) if config.transport == "udp" else TcpStream(*place)

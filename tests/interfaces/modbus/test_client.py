@@ -12,8 +12,10 @@ import pytest
 
 from gateway.allow import Allow
 from gateway.errors import DeadlinePassed, Transient, Unreachable
-from gateway.interfaces._modbus.client import TcpClient
+from gateway.interfaces._modbus.client import Client
+from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces._modbus.pdu import EXCEPTIONS, Refusal, Table, read_query
+from gateway.interfaces._streams import TcpStream
 from gateway.interfaces.base import Environment
 from tests.fakes import FakeClock, Gate
 from tests.interfaces.modbus.servers import RESET, Answer, ScriptedServer, reply
@@ -33,13 +35,29 @@ class LeapingClock(FakeClock):
         return super().now()
 
 
-def client_of(port: int, *, host: str = "127.0.0.1", timeout: float = 10, env: Environment | None = None) -> TcpClient:
+def client_of(port: int, *, host: str = "127.0.0.1", timeout: float = 10, env: Environment | None = None) -> Client:
     """A client, not yet open."""
-    return TcpClient(host, port, UNIT, timeout, env or Environment(FakeClock()))
+    config = ModbusConfig(device_address=host, port=port, slave_id=UNIT, timeout=timeout)
+    return Client(config, env or Environment(FakeClock()))
+
+
+def stream_of(client: Client) -> TcpStream:
+    """The stream under a client that has a seat."""
+    assert client._seat is not None
+    stream = client._seat.line.stream
+    assert isinstance(stream, TcpStream)
+    return stream
+
+
+def socket_of(client: Client) -> socket.socket:
+    """The socket of a client that is connected."""
+    found = stream_of(client)._socket
+    assert found is not None
+    return found
 
 
 @contextmanager
-def scripted(answer: Answer, **options) -> Iterator[tuple[TcpClient, ScriptedServer]]:
+def scripted(answer: Answer, **options) -> Iterator[tuple[Client, ScriptedServer]]:
     """A client and the server that answers it."""
     with ScriptedServer(answer) as server, closing(client_of(server.port, **options)) as client:
         yield client, server
@@ -63,7 +81,8 @@ def test_a_reply_is_its_data() -> None:
 def test_the_transaction_id_is_never_0() -> None:
     """After 65535 comes 1, so that a device that always answers 0 is found out."""
     with scripted(lambda request: [reply(request, GOOD)]) as (client, server):
-        client._framing.transaction = 0xFFFE
+        client.open()
+        client._seat.line.framing.transaction = 0xFFFE
         client.exchange(QUERY)
         client.exchange(QUERY)
         assert [request[:2].hex() for request in server.requests] == ["ffff", "0001"]
@@ -193,7 +212,7 @@ def test_a_closed_idle_connection_is_opened_again_before_the_request() -> None:
     with scripted(lambda request: [reply(request, GOOD), b""]) as (client, server):
         for turn in range(1, 4):
             assert client.exchange(QUERY) == GOOD[2:]
-            client._poll.poll()  # until the close has arrived
+            stream_of(client)._poll.poll()  # until the close has arrived
             assert len(server.connections) == turn
 
 
@@ -245,8 +264,7 @@ def test_more_than_1024_files_are_open() -> None:
     try:
         with scripted(lambda request: [reply(request, GOOD)]) as (client, _):
             assert client.exchange(QUERY) == GOOD[2:]
-            assert client._socket is not None
-            assert client._socket.fileno() > 1024
+            assert socket_of(client).fileno() > 1024
     finally:
         for file in files:
             file.close()
@@ -257,9 +275,8 @@ def test_the_socket_is_tuned() -> None:
     """Small frames leave at once, and a peer that has vanished is noticed between polls."""
     with scripted(lambda request: [reply(request, GOOD)]) as (client, _):
         client.open()
-        assert client._socket is not None
-        assert client._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert client._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert socket_of(client).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert socket_of(client).getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_a_name_is_resolved_when_it_is_opened() -> None:
