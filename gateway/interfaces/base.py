@@ -122,6 +122,18 @@ class Split(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """What a poll takes of a link that devices may share: the link in words, requests, seconds that it is busy with them.
+
+    The seconds are what is known beforehand, 0 if nothing is.
+    """
+
+    link: str
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """What the gateway lends to every interface."""
 
@@ -171,6 +183,10 @@ class Interface:
     def close(self) -> None:
         """Disconnect; may be called at any time, any number of times."""
         self._close()
+
+    def use(self, registers: Sequence[Register]) -> Use | None:
+        """What a poll of these registers takes of the device's link, without a network; None if it has none to share."""
+        return None
 
     def learned(self) -> tuple[str, ...]:
         """What was found out about the device and is worth knowing after a restart; the same object if there is no news.

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
+from gateway.interfaces._modbus import budget
 from gateway.interfaces._modbus.client import NO_ANSWER, Client, tls_files
 from gateway.interfaces._modbus.codec import write_query
 from gateway.interfaces._modbus.config import ModbusConfig
@@ -21,7 +22,7 @@ from gateway.interfaces._modbus.plan import ModbusBatch, plan
 from gateway.interfaces._modbus.planner import Planner
 from gateway.interfaces._serial import need_pyserial
 from gateway.interfaces._streams import words
-from gateway.interfaces.base import Batch, Environment, Flag, MaySend, RegistryRow, Split, shared
+from gateway.interfaces.base import Batch, Environment, Flag, MaySend, RegistryRow, Split, Use, shared
 from gateway.interfaces.base import Interface as Base
 from gateway.model import PointError, Register, Scalar
 
@@ -116,6 +117,11 @@ class Interface(Base):
     def nudge(self) -> None:
         """Let a poll that waits for the link give way."""
         self._client.nudge()
+
+    def use(self, registers: Sequence[Register]) -> Use:
+        """What the plan of these registers takes: see ``_modbus.budget``."""
+        queries = [batch.query for batch in self._planner.batches(cast(Sequence[ModbusRegister], registers))]
+        return Use(budget.words(self.config), len(queries), budget.seconds(queries, budget.timing(self.config)))
 
     def learned(self) -> tuple[str, ...]:
         """What the device was found to refuse: see ``_modbus.learned``."""

@@ -164,3 +164,19 @@ def test_secrets_are_looked_for_where_they_are_said_to_be(tmp_path: Path):
 
     assert run(device, credentials_dir=tmp_path / "vault")[0] == 0
     assert run(device)[0] == 1
+
+
+def test_devices_on_a_link_are_added_up(tmp_path: Path):
+    """Two devices behind one address that allows few requests: one line after all, and a warning that does not fail."""
+    row = {"Volttron Point Name": "p", "Modbus Register": ">H", "Point Address": "1"}
+    config = {"driver_type": "modbus", "interval": 1, "registry_config": [row]}
+    gate = {"device_address": "10.0.0.5", "requests_per_second": 1.5}
+    files = [write(tmp_path / f"{n}.json", config | {"driver_config": gate | {"slave_id": n}}) for n in (1, 2)]
+    code, lines = run(*files)
+
+    assert code == 0
+    assert [line.partition(":")[0] for line in lines[:2]] == ["1.json", "2.json"]
+    assert lines[2] == (
+        "10.0.0.5 port 502: 2 devices, every point once takes 2 requests and 1333 ms; polls take 133% of the time"
+    )
+    assert lines[3].startswith("10.0.0.5 port 502: warning: there is no such time")
