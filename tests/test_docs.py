@@ -12,6 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import interfaces
+from gateway.actuator.model import Priority, Reason
+from gateway.actuator.requests import Info
 from gateway.board import Board, ConfigReport, meta_payload, point_meta
 from gateway.interfaces.base import Environment, RegistryRow
 from gateway.methods import Methods
@@ -151,6 +153,11 @@ def test_every_key_and_column_of_a_driver_is_described(driver: str) -> None:
 def test_every_error_code_is_described_once() -> None:
     """The reference of the errors describes the codes that there are, and no other."""
     assert described(REFERENCE / "errors.md") == sorted(CODES)
+
+
+def test_every_failure_priority_and_reason_of_leases_is_described_once() -> None:
+    """The reference of the leases describes VOLTTRON's failure strings, the priorities and why leases end, and no other."""
+    assert described(REFERENCE / "leases.md") == sorted([*Info, *Priority, *Reason])
 
 
 def test_every_method_is_described() -> None:
