@@ -14,6 +14,7 @@ from gateway.store.device_config import accepted_keys
 from gateway.store.documents import Table
 from gateway.store.faults import Faults, line, nearest
 from gateway.store.links import PREFIX, parsed
+from gateway.store.registry import POINT_NAME
 
 OK, FAULTY, UNREADABLE = 0, 1, 2
 
@@ -155,6 +156,10 @@ def _in_other_case(link: str, file: Path, files: list[Path]) -> set[str]:
 def _summary(document: Any, faults: Faults) -> str:
     """What a document is that is no device config; rows that are no objects are faults."""
     if isinstance(document, Table):
+        if POINT_NAME.lower() not in map(str.lower, document.columns):
+            near = nearest(POINT_NAME, document.columns)
+            hint = f'rename "{near}"' if near else "a device config would begin with {"
+            faults.error("registry header", f'the column "{POINT_NAME}" is missing', hint)
         return f"a registry of {_rows(document.rows)} with the columns {', '.join(filter(None, document.columns))}"
     if not isinstance(document, list):
         return "an object without any key of a device config"

@@ -290,7 +290,7 @@ def text_value(register: Register, text: str) -> Scalar:
     try:
         return coerce(register, float(text) if register.type == "float" else _number(text))
     except ValueError:
-        raise BadValue(f'"{text}" is not a {register.type}') from None
+        raise BadValue(f'"{text}" is not {"an" if register.type == "integer" else "a"} {register.type}') from None
 
 
 def _number(text: str) -> float:

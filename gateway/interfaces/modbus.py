@@ -14,7 +14,7 @@ from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces._modbus import budget
 from gateway.interfaces._modbus.client import NO_ANSWER, Client, tls_files
-from gateway.interfaces._modbus.codec import write_query
+from gateway.interfaces._modbus.codec import check_writable, write_query
 from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces._modbus.limits import Span, configured
 from gateway.interfaces._modbus.pdu import MAX_WRITE_REGISTERS, ModbusRegister, Query, Refusal, Table
@@ -95,7 +95,9 @@ class Interface(Base):
         if row.writable and count > MAX_WRITE_REGISTERS:
             raise ConfigFault(f"one request writes at most {2 * MAX_WRITE_REGISTERS} characters", KIND)
         place: dict[str, Any] = {"table": table, "address": row.point_address, "count": count, "format": kind}
-        return ModbusRegister(**shared(row, raw_type), **place, mixed=row.mixed_endian)
+        register = ModbusRegister(**shared(row, raw_type), **place, mixed=row.mixed_endian)
+        check_writable(register)
+        return register
 
     def _check_readable(self, span: Span) -> None:
         """ConfigFault if the limits that the config gives keep a point from being read at all."""

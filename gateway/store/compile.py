@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,7 @@ class _Compiler:
         if not isinstance(driver_config, dict) and ("driver_config",) not in self._links.broken:
             self._faults.error("driver_config", "is not an object", "{}")
         if not isinstance(rows, (Table, list, NoneType)):
-            hint = PREFIX + rows if isinstance(rows, str) and is_topic(rows) else ""
+            hint = PREFIX + re.sub(PREFIX, "", rows, flags=re.I) if isinstance(rows, str) and is_topic(rows) else ""
             self._faults.error("registry_config", "is neither a list of rows nor a link to a registry", hint)
 
     def _driver(self, driver_type: object) -> type[Interface] | None:

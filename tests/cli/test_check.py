@@ -75,7 +75,7 @@ def test_a_link_is_found_up_to_the_folder_of_devices(tmp_path: Path, place: str)
 def test_given_files_come_first(site: Path):
     """A registry on the command line is used before one beside the config, by the longest end of its path."""
     config = site / "device.json"
-    near = write(site / "x" / "fake.csv", "not,a,registry\n1,2,3\n")
+    near = write(site / "x" / "fake.csv", "Volttron Point Name,not,its\n1,2,3\n")
     good = write(site / "y" / "registry_configs" / "fake.csv", REGISTRY)
     write(site / "fake.csv", "not,a,registry\n1,2,3\n")
 
@@ -137,7 +137,7 @@ def test_a_registry_alone_is_described(site: Path):
 
 def test_a_registry_alone_has_faults_of_form(site: Path):
     """Without a driver the form is judged: surplus cells, rows that are no objects, text that can not be read."""
-    ragged = write(site / "ragged.csv", "A,B\n1,2,3\n")
+    ragged = write(site / "ragged.csv", "A,Volttron Point Name\n1,2,3\n")
     rows = write(site / "rows.json", [5])
     broken = write(site / "broken.json", "[1")
     code, lines = run(ragged, rows, broken)
@@ -145,6 +145,20 @@ def test_a_registry_alone_has_faults_of_form(site: Path):
     assert code == 1
     assert [line.partition(":")[0] for line in lines if "1 fault" not in line] == ["ragged.csv", "rows.json", "broken.json"]
     assert lines[1] == "ragged.csv: 1 fault"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("driver_type: fake", "a device config would begin with {"),
+        ("null", "a device config would begin with {"),
+        ("Voltron Point Name,Type\np,float\n", 'rename "Voltron Point Name"'),
+    ],
+)
+def test_a_text_that_is_no_registry_is_not_taken_for_one(site: Path, text: str, hint: str):
+    """Every driver wants the points' names: without that column a file is no registry, and may be a broken config."""
+    fault = f'registry header: the column "Volttron Point Name" is missing (suggestion: {hint})'
+    assert run(write(site / "x.json", text)) == (1, [f"x.json: {fault}", "x.json: 1 fault"])
 
 
 def test_a_file_that_can_not_be_read_is_two(site: Path):

@@ -541,6 +541,25 @@ def test_a_point_that_may_not_be_read_is_a_fault(config: dict[str, Any], kind: s
 
 
 @pytest.mark.parametrize(
+    ("kind", "columns", "column"),
+    [
+        (">H", {"Default_Value": "70000"}, "Default Value"),
+        (">H", {"Default_Value": "6554", "Scale": "0.1"}, "Default Value"),
+        (">h", {"Default_Value": "-32769"}, "Default Value"),
+        (">f", {"Default_Value": "1e39"}, "Default Value"),
+        ("4s", {"Default_Value": "hello"}, "Default Value"),
+        (">H", {"Enum": "0=Off;65536=On"}, "Enum"),
+    ],
+)
+def test_what_can_not_be_written_is_a_fault(kind: str, columns: dict[str, str], column: str) -> None:
+    """A Default Value or a number of the Enum that a writable register can not hold; a read-only one uses neither."""
+    with pytest.raises(ConfigFault) as raised:
+        register(kind, 5, **columns)
+    assert raised.value.where == column
+    assert register(kind, 5, writable=False, **columns)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         *({"max_gap": -1}, {"max_registers": 0}, {"max_registers": 126}, {"max_bits": 2001}, {"holes": [["holding", 5]]}),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from gateway.errors import BadValue, OutOfRange
+from gateway.errors import BadValue, ConfigFault, OutOfRange, RequestError
 from gateway.interfaces._modbus.pdu import WRITE_COIL, WRITE_REGISTERS, ModbusRegister, Query
 from gateway.model import PointError, Scalar
-from gateway.values import shown
+from gateway.values import shown, to_raw
 
 _HEAD = struct.Struct(">BHH")
 
@@ -27,6 +27,18 @@ def write_query(register: ModbusRegister, raw: Scalar) -> Query:
     data = encode(register, raw)
     head = _HEAD.pack(WRITE_REGISTERS, register.address, register.count)
     return Query(head + bytes((len(data),)) + data, head, len(head))
+
+
+def check_writable(register: ModbusRegister) -> None:
+    """ConfigFault if a writable register can not hold its Default Value or a number of its Enum."""
+    values: list[tuple[str, Scalar]] = [("Enum", text) for text in (register.enum or {}).values()]
+    if register.default is not None:
+        values.append(("Default Value", register.default))
+    for column, value in values if register.writable else []:
+        try:
+            write_query(register, to_raw(register, value))
+        except RequestError as error:
+            raise ConfigFault(f"{shown(value)} can not be written: {error.message}", column) from None
 
 
 def encode(register: ModbusRegister, raw: Scalar) -> bytes:
