@@ -194,3 +194,15 @@ def test_devices_on_a_link_are_added_up(tmp_path: Path):
         "10.0.0.5 port 502: 2 devices, every point once takes 2 requests and 1333 ms; polls take 133% of the time"
     )
     assert lines[3].startswith("10.0.0.5 port 502: warning: there is no such time")
+
+
+def test_a_serial_line_is_told_with_its_speed(tmp_path: Path):
+    """Two units on a line: what one poll of each takes, at the line's baud rate."""
+    row = {"Volttron Point Name": "p", "Modbus Register": ">H", "Point Address": "1"}
+    config = {"driver_type": "modbus", "interval": 1, "registry_config": [row]}
+    line = {"device_address": "/dev/ttyS99", "baudrate": 19200, "parity": "even"}
+    files = [write(tmp_path / f"{n}.json", config | {"driver_config": line | {"slave_id": n}}) for n in (1, 2)]
+
+    assert run(*files)[1][2:] == [
+        "/dev/ttyS99 at 19200 baud: 2 devices, every point once takes 2 requests and 25 ms; polls take 3% of the time"
+    ]
