@@ -17,7 +17,7 @@ STEPS = 100
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_leases_hold_whatever_happens() -> None:
-    """At most one holder, no lease beyond its end, growing fences, each lease ended once: in 50,000 steps at scale 0.1, 1,000,000 at 2."""
+    """One holder, no lease beyond its end, growing fences, each ended once: 50,000 steps at scale 0.1, 1,000,000 at 2."""
     LeaseMachine.count, began, wanted = 0, time.monotonic(), scaled(500_000)
     run_state_machine_as_test(
         LeaseMachine,
