@@ -27,7 +27,7 @@ class Rounds:
         self.due = now
         self.missed = 0
         self.late = 0.0
-        self._registers = spec.registers
+        self._registers = tuple(register for register in spec.registers if not register.write_only)
         self._default = spec.device.interval
         self._schedules = tuple(Schedule(interval, phase % interval, now) for interval in spec.intervals)
         self._asked = self._schedules
