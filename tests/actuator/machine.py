@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.actuator.leases import LeaseBook
-from gateway.actuator.model import Change, Kind, Lease, Now, Reason
+from gateway.actuator.model import Change, Kind, Lease, Now, Priority, Reason
 from gateway.clock import rfc3339
 from gateway.errors import Busy, GatewayError, LeasedByOther, LeaseLost
 from tests.actuator.book import BASE
@@ -105,11 +105,15 @@ class LeaseMachine(RuleBasedStateMachine):
     def acquire(self, holder: str, wanted: list[str], duration: float, priority: str) -> None:
         """Somebody asks for devices from now."""
         before = self.state()
+        held_before = {device: self.book.holder(device, self.now) for device in wanted}
         try:
             told = self.book.acquire(holder, wanted, duration, priority, self.now)
         except GatewayError:
             self.refused(before)
             return
+        taken = [lease for device in wanted if (lease := held_before[device])]
+        assert not taken or priority == "HIGH"
+        assert all(lease.priority is Priority.LOW_PREEMPT for lease in taken)
         if told["from"] == rfc3339(self.wall):
             leases = [self.book.holder(device, self.now) for device in wanted]
             assert all(lease and lease.fence == told["fence"] and lease.holder == holder for lease in leases)

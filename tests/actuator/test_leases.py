@@ -369,11 +369,15 @@ def test_override_ends_leases_in_force_and_leaves_slots_to_come() -> None:
 
 
 def test_leases_that_end_for_a_restart_are_told_as_that() -> None:
-    """At a stop the leases end without a message to their holders."""
+    """At a stop leases end without a message to their holders, and a slot that waits for one does not begin any more."""
     book = Book()
-    book.acquire("A", D1)
+    book.acquire("A", D1, priority="LOW_PREEMPT")
+    book.schedule("Task1", "B", triple(D1, "11:30", "12:00"))
+    book.changes()
     book.rules.end([D1], Reason.RESTART, "", book.now)
-    assert [(kind, reason) for kind, _, _, reason in book.told()] == [("begun", "time"), ("ended", "restart")]
+    assert [(kind, reason) for kind, _, _, reason in book.told()] == [("ended", "restart")]
+    assert [task["task_id"] for task in kept(book)] == ["Task1"]
+    assert math.isfinite(book.rules.next_change(book.now))
 
 
 # ---- clocks
