@@ -11,6 +11,9 @@ from typing import Any
 
 import structlog
 
+from gateway.actuator.notices import Notices
+from gateway.actuator.office import Office
+from gateway.addressing import Addressing
 from gateway.board import Board, will_payload
 from gateway.broker import Link
 from gateway.catalog import Catalog
@@ -57,12 +60,20 @@ class Gateway:
         )
         env = Environment(clock, settings.allow)
         self.fleet = Fleet(env, self.publisher, lambda path: self.coordinator.hear("ended", path))
-        methods = Methods(
-            settings.gateway_id, clock, self.fleet, self.board, self._in_scope, settings.actuator.lease_required
+        names = Addressing(settings.gateway_id, self.fleet, self._in_scope)
+        self.office = Office(
+            settings.actuator,
+            settings.gateway_id,
+            env,
+            settings.state_dir,
+            settings.credentials_dir,
+            self.fleet,
+            self.board,
+            Notices(topics, self.control_queue.put, lambda event: self.data_queue.put([event])),
+            names,
         )
-        self.rpc = Rpc(
-            topics, clock, self.control_queue.put, methods.table(), settings.reply_topics == "any", methods.concerns
-        )
+        methods = {**Methods(clock, self.fleet, self.board, names).table(), **self.office.table()}
+        self.rpc = Rpc(topics, clock, self.control_queue.put, methods, settings.reply_topics == "any", names.concerns)
         will = Outgoing(topics.gateway_status(), will_payload(), retain=True)
         gateway_id, sentinel = settings.gateway_id, topics.sentinel()
         self.control = Link(
@@ -109,6 +120,7 @@ class Gateway:
             self.board,
             self.rpc.hold,
             self.rpc.serve,
+            self.office,
             self._tell_stats,
             self._leave,
             self.stopping,
@@ -119,6 +131,7 @@ class Gateway:
     def start(self) -> None:
         """Start everything; returns at once."""
         log.info("the gateway starts", id=self.settings.gateway_id, broker=str(self.settings.broker.url))
+        self.office.start()
         self.rpc.start()
         self.control.start()
         self.data.start()
@@ -133,14 +146,17 @@ class Gateway:
         self.stopping.set()
         self.coordinator.wake()
         self.rpc.refuse_all()
-        for name in self.fleet.stop_all(deadline - 3.0):
+        self.office.close()
+        for name in self.fleet.stop_all(deadline - 4.0):
             log.warning("a device has not answered in time and was left", thread=name)
+        left = self.office.stop(deadline - 3.5)
         ended = [(self.coordinator.name, self.coordinator.join(self._until(deadline - 3.0)))]
         self.board.stopped()
         ended.append((self.rpc.name, self.rpc.stop(self._until(deadline - 2.5))))
         ended.append((self.data.name, self.data.stop(self._until(deadline - 1.0))))
         ended.append((self.control.name, self.control.stop(self._until(deadline))))
-        left = [name for name, over in ended if not over]
+        left += [name for name, over in ended if not over]
+        self.office.journal.close()
         for name in left:
             log.error("a thread did not end in time", thread=name)
         return left
@@ -168,7 +184,9 @@ class Gateway:
 
     def _leave(self) -> None:
         """Displaced: the devices and the broker are another process's now."""
+        self.office.close()
         self.fleet.stop_all(self.clock.now() + 5.0)
+        self.office.stop(self.clock.now() + 1.0)
         self.data.stop(2.0)
         self.control.stop(2.0)
 

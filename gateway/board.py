@@ -40,7 +40,16 @@ class _Card:
     meta: bytes = b""
     adopted_from: str | None = None
     new_claim: bool = False
+    reverts: int = 0
     told: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def told_status(self) -> DeviceStatus:
+        """The status as clients see it: a device with something to give back is not as it should be."""
+        if not self.reverts or self.status.state is not DeviceState.ONLINE:
+            return self.status
+        reason = PointError("busy", f"{self.reverts} points wait to be given back")
+        return replace(self.status, state=DeviceState.DEGRADED, reason=reason)
 
     def be_current(self) -> None:
         """Take in when the device was last read, which is no change of state and so not in what it said of itself."""
@@ -131,6 +140,13 @@ class Board:
         if card is not None:
             card.read = wall  # one assignment: a poll does not wait for the lock
 
+    def reverts(self, path: str, count: int) -> None:
+        """So many points of the device wait to be given back."""
+        with self._lock:
+            if path in self._cards and self._cards[path].reverts != count:
+                self._cards[path].reverts = count
+                self._tell(path)
+
     def forget(self, path: str) -> None:
         """The device is not ours any more: say nothing of it from now on."""
         with self._lock:
@@ -147,7 +163,7 @@ class Board:
     def states(self) -> dict[str, DeviceState]:
         """The state of every device of ours."""
         with self._lock:
-            return {path: card.status.state for path, card in sorted(self._cards.items())}
+            return {path: card.told_status.state for path, card in sorted(self._cards.items())}
 
     def _tell(self, path: str) -> None:
         card = self._cards[path]
@@ -157,14 +173,14 @@ class Board:
         adopted = (("adopt", card.adopted_from),) if card.adopted_from else ()
         user = (*adopted, ("claim", "new")) if card.new_claim else adopted
         for topic, payload in (
-            (status, dump(self._device_payload(card.config, card.status))),
+            (status, dump(self._device_payload(card.config, card.told_status, card.reverts))),
             (self._topics.meta(path), card.meta),
         ):
             if payload and card.told.get(topic) != payload:
                 card.told[topic] = payload
                 self._put(Outgoing(topic, payload, retain=True, user=user if topic == status else ()))
 
-    def _device_payload(self, config: ConfigReport, status: DeviceStatus) -> dict[str, Any]:
+    def _device_payload(self, config: ConfigReport, status: DeviceStatus, reverts: int) -> dict[str, Any]:
         return {
             "gateway": self._topics.gateway_id,
             "state": status.state.value,
@@ -174,7 +190,7 @@ class Board:
             "last_reading": rfc3339(status.last_reading) if status.last_reading is not None else None,
             "next_try": rfc3339(status.next_try) if status.next_try is not None else None,
             "points": {"ok": status.points_ok, "failed": status.points_failed},
-            "reverts_pending": 0,
+            "reverts_pending": reverts,
             "config": {
                 "verdict": config.verdict,
                 "source": config.source,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -40,6 +40,18 @@ STATS_INTERVAL = 10.0
 CURE = "raise the broker's limit of queued messages (mosquitto.conf: max_queued_messages 1000000) and restart it"
 
 
+class Leases(Protocol):
+    """What the actuator has to do with the broker."""
+
+    def online(self) -> None:
+        """It is known which devices are ours, and what is published goes out."""
+        ...
+
+    def leased(self) -> set[str]:
+        """The devices that somebody holds."""
+        ...
+
+
 class Coordinator:
     """One thread; ``hear`` may be called from any other and never waits."""
 
@@ -60,6 +72,7 @@ class Coordinator:
         board: Board,
         hold_requests: Callable[[], None],
         serve_requests: Callable[[], None],
+        actuator: Leases,
         tell_stats: Callable[[], None],
         leave: Callable[[], None],
         stopping: threading.Event,
@@ -78,6 +91,7 @@ class Coordinator:
         self._open_data = open_data
         self._hold_requests = hold_requests
         self._serve_requests = serve_requests
+        self._actuator = actuator
         self._tell_stats = tell_stats
         self._leave = leave
         self._stopping = stopping
@@ -99,6 +113,7 @@ class Coordinator:
         self._confirmed: set[str] = set()
         self._reads_back = False
         self._collected: list[str] | None = None
+        self._leases_seen: dict[str, bool] = {}
         self._seen: dict[str, Any] = {}
         self._next_stats = 0.0
         self._next_sync = float("inf")
@@ -216,6 +231,8 @@ class Coordinator:
         self._booted = True
         if not self._synced and not self.displaced:
             self._manager.run_stored()
+            self._judge(self._manager.ready())
+            self._actuator.online()
 
     # ---- one process per id
 
@@ -269,6 +286,8 @@ class Coordinator:
         self._synced = True
         self._board.open()
         self._manager.published()
+        self._clear_leases()
+        self._actuator.online()
         self._serve_requests()
         self._open_data()
         if whole:
@@ -397,6 +416,15 @@ class Coordinator:
             self._collected = None
             log.info("cleared what was left of a device that is no more", device=path)
 
+    def _clear_leases(self) -> None:
+        """Clear the retained leases that name us and are no more."""
+        filters = self._topics.lease_filters(self._scope)
+        self._leases_seen = {}
+        self._control_replay.run((Subscription(f, qos=0) for f in filters), quiet=0)
+        self._control.unsubscribe(filters)
+        gone = self._leases_seen.keys() - self._actuator.leased()
+        self._manager.clear(self._topics.lease(path) for path in gone)
+
     # ---- messages on the control link
 
     def _in_scope(self, path: str) -> bool:
@@ -409,6 +437,11 @@ class Coordinator:
         path = self._topics.config_path(message.topic)
         if path is not None:
             self._config_message(path, message)
+            return
+        leased = self._topics.leased_device(message.topic)
+        if leased is not None:
+            if message.retain and _object(message.payload).get("gateway") == self._topics.gateway_id:
+                self._leases_seen[leased] = True
             return
         below = self._topics.device_path(message.topic)
         if below is not None:

@@ -31,7 +31,7 @@ from gateway.last import LastValues
 from gateway.model import DeviceState, DeviceStatus, PointError, Reading
 from gateway.rounds import Rounds
 from gateway.store.device_config import Spec
-from gateway.sweep import Sweep, sweep_of
+from gateway.sweep import Sweep
 from gateway.worklist import Worklist
 from gateway.writing import present_value, read_back
 
@@ -68,9 +68,9 @@ class Device:
 
     # ---- from other threads
 
-    def submit(self, job: Job) -> None:
-        """Queue a job; Busy if too many wait, Unavailable once the device is being stopped."""
-        self.work.submit(job)
+    def submit(self, *jobs: Job) -> None:
+        """Queue jobs, all of them or none; Busy if too many wait, Unavailable once the device is being stopped."""
+        self.work.submit(*jobs)
 
     def close(self, abandon: bool = False, drain_until: float = 0.0) -> None:
         """Take no more jobs; the thread ends after the request in flight and, until that time, the reverts that wait.
@@ -228,7 +228,7 @@ class Device:
 
     def _read(self, job: ReadJob) -> None:
         if job.sweep is None:
-            job.sweep = sweep_of(self._interface, job.registers, self._clock)
+            job.sweep = Sweep(self._interface.batches(job.registers), self._clock)
         sweep = job.sweep
         if not sweep.done:
             sweep.step(self._interface)

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import count
+from typing import Protocol
 
 import structlog
 
@@ -20,11 +21,43 @@ from gateway.store.device_config import Spec
 from gateway.suggest import nearest
 from gateway.topics import MAX_LEVELS, MIN_LEVELS
 from gateway.values import shown
+from gateway.worklist import REVERT_WITHIN
 
 log = structlog.get_logger()
 
+LAST_REQUEST = 0.2
+"""Seconds that a device may still take to end after its time to give back is over."""
 NEIGHBOURS = 50
 """Paths that an unknown one is compared with: more would take the dispatcher too long."""
+
+
+class Keeper(Protocol):
+    """Who keeps in mind what was written to devices, and has it given back in time."""
+
+    def runs(self, device: Device) -> None:
+        """A device is about to run."""
+        ...
+
+    def changes(self, device: Device, spec: Spec) -> None:
+        """A device is about to go on with this specification."""
+        ...
+
+    def ends(self, path: str) -> None:
+        """A device is about to be stopped: it is removed, or another gateway's."""
+        ...
+
+
+class _Forgetful:
+    """A keeper with nothing to give back."""
+
+    def runs(self, device: Device) -> None:
+        pass
+
+    def changes(self, device: Device, spec: Spec) -> None:
+        pass
+
+    def ends(self, path: str) -> None:
+        pass
 
 
 class Fleet:
@@ -35,6 +68,7 @@ class Fleet:
         self._clock: Clock = env.clock
         self._outlet = outlet
         self._ended = ended
+        self.keeper: Keeper = _Forgetful()
         self._lock = threading.Lock()
         self._threads: dict[str, DeviceThread] = {}
         self._specs: dict[str, Spec] = {}
@@ -94,6 +128,15 @@ class Fleet:
             raise Misconfigured("the device has no working configuration; its status topic says what is wrong")
         raise UnknownDevice(f'no device is configured at "{path}"')
 
+    def running(self, path: str) -> Device | None:
+        """The device at this path, also one that is being stopped."""
+        thread = self._threads.get(path)
+        return thread.device if thread else None
+
+    def paths(self) -> list[str]:
+        """The devices that run."""
+        return list(self._threads)
+
     # ---- for the manager
 
     def spec(self, path: str) -> Spec | None:
@@ -111,6 +154,7 @@ class Fleet:
         if thread is None:
             self._start(spec, settle)
         elif not thread.device.closing and running is not None and running.fingerprint != spec.fingerprint:
+            self.keeper.changes(thread.device, spec)
             thread.device.work.reconfigure(spec, self._phase(spec), at)
 
     def settle(self, path: str, until: float) -> None:
@@ -132,7 +176,7 @@ class Fleet:
         """The device is another gateway's from now on, and with ``abandon`` the requests that wait for it are, too."""
         self._foreign.add(path)
         thread = self._threads.get(path)
-        if thread is not None:
+        if thread is not None and abandon:
             thread.stop(abandon)
         self.stop(path)
 
@@ -142,7 +186,8 @@ class Fleet:
         self._forget(path)
         thread = self._threads.get(path)
         if thread is not None:
-            thread.stop()
+            self.keeper.ends(path)
+            thread.stop(drain_until=self._clock.now() + REVERT_WITHIN)
         return thread is not None
 
     def has_ended(self, path: str) -> None:
@@ -165,8 +210,8 @@ class Fleet:
         self._stopped = True
         threads = list(self._threads.values())
         for thread in threads:
-            thread.stop()
-        return [thread.name for thread in threads if not thread.join(max(0.0, deadline - self._clock.now()))]
+            thread.stop(drain_until=deadline)
+        return [thread.name for thread in threads if not thread.join(max(0.0, deadline - self._clock.now()) + LAST_REQUEST)]
 
     def counters(self) -> Counters:
         """The sum over all devices since the start; ``max_late`` is the worst of those that run."""
@@ -223,6 +268,7 @@ class Fleet:
             return
         device = Device(spec, self._env, self._outlet, self._phase(spec), settle)
         thread = self._threads[spec.path] = DeviceThread(device, self._ended)
+        self.keeper.runs(device)
         thread.start()
 
     def _phase(self, spec: Spec) -> float:

@@ -50,6 +50,7 @@ class Call:
     payload: str
     arguments: Mapping[str, Any]
     ticket: Ticket
+    id: str | None = None
 
 
 Handler = Callable[[Call], None]

@@ -21,6 +21,8 @@ class Ticket:
         self._lock = threading.Lock()
         self._claimed = False
         self._answered = False
+        self.late: Callable[[], Any] | None = None
+        """What to answer at the deadline instead of an error: what is known by then."""
 
     @property
     def answered(self) -> bool:
@@ -53,6 +55,10 @@ class Ticket:
         with self._lock:
             self._answered = True
 
+    def doubt(self) -> None:
+        """Somebody else may have sent the write: at the deadline its outcome is unknown."""
+        self._claimed = True
+
     def expire(self, reason: GatewayError | None = None) -> bool:
         """Answer that nobody waits any longer: ``outcome_unknown`` once a write was let through, else the reason.
 
@@ -62,6 +68,9 @@ class Ticket:
             if self._answered:
                 return False
             self._answered = True
+        if self.late is not None:
+            self._answer(self.late(), None)
+            return True
         error = reason or DeadlinePassed("no answer from the device within the deadline")
         if self._claimed:
             error = OutcomeUnknown("the write was sent and the device has not answered yet; read the point back")

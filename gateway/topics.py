@@ -86,6 +86,26 @@ class Topics:
         """Where the holder of a device is told."""
         return self._at("actuator", "leases", path)
 
+    def event(self, path: str) -> str:
+        """Where what was written, refused and given back is told; with no path, what concerns no single device."""
+        return self._at("actuator", "events", path or self.gateway_id)
+
+    def overrides(self) -> str:
+        """Where our override patterns are."""
+        return self._at("actuator", "overrides", self.gateway_id)
+
+    def loss(self, holder: str) -> str:
+        """Where the holder of a lease is told that it has lost it."""
+        return self._at("replies", holder, "leases")
+
+    def lease_filters(self, scope: Iterable[str]) -> list[str]:
+        """Filters on the leases of the devices in a scope."""
+        return [self._at("actuator", "leases", entry) for entry in scope]
+
+    def leased_device(self, topic: str) -> str | None:
+        """The device of a lease topic; None if it is none."""
+        return self._below("actuator/leases", topic)
+
     def config_filters(self, scope: Iterable[str]) -> list[str]:
         """Filters on the device configurations in a scope."""
         return [self._at("config", "devices", entry) for entry in scope]

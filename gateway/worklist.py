@@ -48,17 +48,18 @@ class Worklist:
 
     # ---- from other threads
 
-    def submit(self, job: Job) -> None:
-        """Queue a job; Busy if too many wait, Unavailable once the device is being stopped."""
+    def submit(self, *jobs: Job) -> None:
+        """Queue jobs, all of them or none; Busy if too many wait, Unavailable once the device is being stopped."""
         with self._changed:
             if self.closing:
                 raise Unavailable("the device is being stopped")
             if len(self._reads) + len(self._writes) >= QUEUE_LIMIT:
                 raise Busy(f"{QUEUE_LIMIT} requests wait for this device already")
-            if isinstance(job, WriteJob):
-                self._writes.append(job)
-            else:
-                self._reads.append(job)
+            for job in jobs:
+                if isinstance(job, WriteJob):
+                    self._writes.append(job)
+                else:
+                    self._reads.append(job)
             self._tell()
 
     def revert(self, job: RevertJob) -> bool:
@@ -105,6 +106,11 @@ class Worklist:
     def may_write(self) -> bool:
         """Whether the claim to the device is settled."""
         return self._clock.now() >= self.writes_from
+
+    @property
+    def has_reverts(self) -> bool:
+        """Whether anything is to be given back yet."""
+        return any(not job.debt.over for job in list(self._reverts))
 
     def wait(self, until: float) -> None:
         """Wait until that time, or until there is something to do."""

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway import fleet as fleet_module
+from gateway.actuator.notices import Notices
+from gateway.actuator.office import Office
+from gateway.addressing import Addressing
 from gateway.board import Board, ConfigReport
 from gateway.errors import Rejected, Transient, Unreachable
 from gateway.fleet import Fleet
@@ -14,6 +18,7 @@ from gateway.interfaces.base import Environment
 from gateway.methods import Methods
 from gateway.model import Message, Outgoing, PointError, Register
 from gateway.rpc import Rpc
+from gateway.settings import Actuator
 from gateway.topics import Topics, matches
 from tests.fakes import FakeClock, NullableInterface, RecordingOutlet, StillThread, Wire, point, spec
 
@@ -32,16 +37,22 @@ POINTS = (KW, COUNT, ON, NAME, MODE, SPEED, FIXED)
 class Rig:
     """A gateway ``edge-1`` with one device, in scope ``C/B/#``; what is asked is carried out step by step."""
 
-    def __init__(self, clock: FakeClock, env: Environment, lease_required: bool = False) -> None:
+    def __init__(self, clock: FakeClock, env: Environment, state: Path, lease_required: bool = False) -> None:
         self.clock = clock
         self.wire = Wire()
         self.out: list[Outgoing] = []
+        self.notices: list[Outgoing] = []
         self.read_back: dict[str, Any] | None = None
         topics = Topics("edge-1")
         self.fleet = Fleet(env, RecordingOutlet(), lambda path: None)
         self.board = Board(topics, clock, lambda message: None, "i-1", ("C/B/#",))
-        methods = Methods("edge-1", clock, self.fleet, self.board, lambda path: matches("C/B/#", path), lease_required)
-        self.rpc = Rpc(topics, clock, self.out.append, methods.table(), False, methods.concerns)
+        names = Addressing("edge-1", self.fleet, lambda path: matches("C/B/#", path))
+        notices = Notices(topics, self.notices.append, self.notices.append)
+        rules = Actuator(lease_required=lease_required)
+        self.office = Office(rules, "edge-1", env, state, None, self.fleet, self.board, notices, names)
+        self.office.desk.open()
+        methods = {**Methods(clock, self.fleet, self.board, names).table(), **self.office.table()}
+        self.rpc = Rpc(topics, clock, self.out.append, methods, False, names.concerns)
         self.run()
 
     def run(self, *registers: Register, path: str = PATH, interface: Any = None, **options: Any) -> None:
@@ -86,9 +97,9 @@ def _still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rig(clock: FakeClock, env: Environment) -> Rig:
+def rig(clock: FakeClock, env: Environment, tmp_path: Path) -> Rig:
     """A gateway with its device."""
-    return Rig(clock, env)
+    return Rig(clock, env, tmp_path)
 
 
 # ---- about the gateway
@@ -419,13 +430,14 @@ def test_a_write_that_left_is_answered_with_what_is_known(rig: Rig, answer: Exce
     assert rig.write("kW", "1", "1.0", answer) == code
 
 
-def test_a_write_under_a_lease_alone(clock: FakeClock, env: Environment) -> None:
+def test_a_write_under_a_lease_alone(clock: FakeClock, env: Environment, tmp_path: Path) -> None:
     """Where a lease is required, by the settings or the device's config, a write without one is refused."""
-    rig = Rig(clock, env, lease_required=True)
+    rig = Rig(clock, env, tmp_path, lease_required=True)
     assert rig.ask(f"set_point/{PATH}/kW", "1") == "lease_required"
     rig.run(KW, path="C/B/E", lease_required=False)
     assert rig.ask("set_point/C/B/E/kW", "1", steps=0) is None
-    rig = Rig(clock, env)
+    (tmp_path / "other").mkdir()
+    rig = Rig(clock, env, tmp_path / "other")
     rig.run(KW, path="C/B/E", lease_required=True)
     assert rig.ask("set_point/C/B/E/kW", "1") == "lease_required"
 

@@ -5,47 +5,187 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.actuator.audit import AuditEvent
+from gateway.actuator.desk import Claim, Desk
+from gateway.actuator.journal import JournalError, OpenWrite
+from gateway.actuator.model import Lease
+from gateway.actuator.reverts import Done, Key, goal
 from gateway.clock import Clock
-from gateway.errors import GatewayError
-from gateway.model import Scalar
+from gateway.errors import Busy, GatewayError, OutOfRange, Rejected, UnknownDevice
+from gateway.model import Register, Scalar
+from gateway.store.device_config import Spec
 from gateway.ticket import Ticket
+from gateway.values import shown
 
 
 @dataclass(slots=True)
 class Write:
-    """A client's write, answered through its ticket; ``guard`` raises when the client may not write any more."""
+    """A client's write of one point; ``done`` is told its end. ``kind`` is write or revert, as the audit log says it."""
 
-    ticket: Ticket
+    desk: Desk
     clock: Clock
-    guard: Callable[[], None]
+    claimed: Claim
+    spec: Spec
+    register: Register
+    value: Scalar | None
+    priority: int | None
+    ticket: Ticket
+    id: str | None
+    done: Done
+    kind: str = "write"
+    sent: bool = False
+    _lease: Lease | None = None
+    _first: bool = False
+    _old: Scalar | None = None
+
+    @property
+    def key(self) -> Key:
+        """What the journal knows the point by."""
+        return self.spec.path, self.register.name, self.priority
 
     @property
     def over(self) -> bool:
         """Whether the answer has gone."""
         return self.ticket.answered
 
-    @property
-    def sent(self) -> bool:
-        """Whether the write was let through to the wire."""
-        return self.ticket.claimed
-
     def begin(self) -> bool:
-        """Whether the present value is to be read first."""
-        self.guard()
-        return False
+        """Whether the present value is to be read first: to go back to it, or to see how far the step is."""
+        self._lease = self.desk.check(self.claimed)
+        self.desk.paces.check(self.spec.path, self.register)
+        return self._needs_prior() or self._is_stepped()
+
+    def _needs_prior(self) -> bool:
+        if self._lease is None or self.desk.reverts.is_open(self.key):
+            return False
+        options = "priority" in self.spec.interface.write_options
+        return not options and goal(self.spec.interface, self.register, None, None)[0] is None
+
+    def _is_stepped(self) -> bool:
+        return self.kind == "write" and self.register.max_step is not None
 
     def record(self, present: Scalar | None) -> None:
-        """There is nothing to journal."""
+        """Judge the step, and journal what would have to be given back."""
+        self._old = present
+        if self._is_stepped():
+            self._check_step(present)
+        if self._lease is None or self.kind == "revert":
+            return
+        self.desk.hold(self.spec.path)
+        try:
+            self._first = self.desk.reverts.open(self._entry(self._lease, present), self.spec, self.register)
+        except JournalError as error:
+            self.desk.unusable(error)
+            raise
+        self.desk.unusable(None)
+
+    def _check_step(self, present: Scalar | None) -> None:
+        step = self.register.max_step
+        number = isinstance(self.value, (int, float)) and isinstance(present, (int, float))
+        if step is not None and number and abs(self.value - present) > step:  # type: ignore[operator]
+            raise OutOfRange(
+                f'from {shown(present)} to {shown(self.value)} is more than Max Step {step:g} of "{self.register.name}"',
+                max_step=step,
+                present=present,
+            )
+
+    def _entry(self, lease: Lease, present: Scalar | None) -> OpenWrite:
+        return OpenWrite(
+            device=self.spec.path,
+            point=self.register.name,
+            priority=self.priority,
+            task_id=lease.task_id,
+            fence=lease.fence,
+            requester=self.claimed.requester,
+            correlation=None if self.id is None else self.id.encode(),
+            config=self.spec.payload,
+            documents=self.spec.documents,
+            prior=present if self._needs_prior() else None,
+            deadline=lease.until,
+            at=self.clock.wall(),
+        )
 
     def claim(self) -> None:
-        """The bytes go now."""
-        self.guard()
-        self.ticket.claim(self.clock.now())
+        """The bytes go now: the lease that was journalled is in force still, and the deadline has not come."""
+        with self.desk.lock:
+            lease = self.desk.check(self.claimed)
+            if (lease and lease.task_id) != (self._lease and self._lease.task_id):
+                raise Busy("the lease has just changed; ask again")
+            self.ticket.claim(self.clock.now())
+            self.sent = True
+            self.desk.paces.wrote(self.spec.path, self.register)
 
     def time_left(self) -> bool:
         """Whether the deadline is yet to come."""
         return self.clock.now() < self.ticket.deadline
 
     def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
-        """Answer."""
-        self.ticket.finish(taken, error)
+        """Tell the audit log and the client."""
+        if self.sent and error is None:
+            self.desk.fault_point("after_wire")
+        if self._first and (not self.sent or isinstance(error, Rejected)):
+            self.desk.reverts.unsent(self.key)
+        self.desk.audit.event(
+            AuditEvent(
+                self.kind if self.sent else "refused",
+                self.spec.path,
+                outcome=error.code if error else "ok",
+                requester=self.claimed.requester,
+                task_id=self._lease.task_id if self._lease else None,
+                point=self.register.name,
+                priority=self.priority,
+                old=self._old,
+                new=self.value if taken is None else taken,
+                id=self.id,
+            )
+        )
+        self.done(taken, error)
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """The gateway's own write of a heartbeat point: no lease, no override stands against it, and it is not given back."""
+
+    desk: Desk
+    spec: Spec
+    register: Register
+    value: Scalar
+    is_foreign: Callable[[str], bool]
+    until: float
+    clock: Clock
+    sent: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the next one is due already."""
+        return self.clock.now() >= self.until
+
+    def begin(self) -> bool:
+        """Nothing is asked."""
+        return False
+
+    def record(self, present: Scalar | None) -> None:
+        """Nothing is journalled: it is not given back."""
+
+    def claim(self) -> None:
+        """The device is still ours."""
+        if self.is_foreign(self.spec.path):
+            raise UnknownDevice(f'"{self.spec.path}" has gone to another gateway')
+        self.sent = True
+
+    def time_left(self) -> bool:
+        """Nobody waits for an answer."""
+        return False
+
+    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+        """Tell the audit log of what was sent."""
+        if self.sent:
+            self.desk.audit.event(
+                AuditEvent(
+                    "write",
+                    self.spec.path,
+                    outcome=error.code if error else "ok",
+                    point=self.register.name,
+                    new=self.value,
+                    id="heartbeat",
+                )
+            )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from gateway import interfaces
-from gateway.errors import ConfigFault
+from gateway.errors import ConfigFault, RequestError
 from gateway.interfaces.base import DriverConfig, Environment, Interface
 from gateway.model import Fault, Register
 from gateway.store.credentials import Credentials
@@ -21,7 +20,7 @@ from gateway.store.links import PREFIX, Links, parsed
 from gateway.store.registry import Registry
 from gateway.store.volttron import DRIVER_KEYS, KEYS
 from gateway.topics import Topics, is_topic, path_fault
-from gateway.values import shown
+from gateway.values import coerce, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,8 @@ def compile_device(
         if may_link(payload):
             document = links.expand(document, (), (_own_link(path),))
         spec = _Compiler(path, env, Credentials(credentials_dir, faults), links, faults).spec(document, document_hash)
+        if spec is not None:
+            spec = replace(spec, payload=payload, documents={link: documents[link] for link in links.hashes})
     owner = document.get("gateway") if document else None
     return Verdict(
         spec=spec if not faults.count else None,
@@ -118,7 +119,7 @@ class _Compiler:
         driver = self._driver(document.get("driver_type"))
         if driver is None:
             return None
-        config = self._config(driver, document.get("driver_type"), given) if isinstance(given, dict) else None
+        config = self._config(driver, given) if isinstance(given, dict) else None
         interface = None if config is None else self._interface(driver, config)
         point_topics = device is not None and device.publish_depth_first
         registers = self._registers(driver, interface, rows, point_topics)
@@ -146,7 +147,7 @@ class _Compiler:
         if not isinstance(driver_config, dict) and ("driver_config",) not in self._links.broken:
             self._faults.error("driver_config", "is not an object", "{}")
         if not isinstance(rows, (Table, list, NoneType)):
-            hint = PREFIX + re.sub(PREFIX, "", rows, flags=re.I) if isinstance(rows, str) and is_topic(rows) else ""
+            hint = PREFIX + rows if isinstance(rows, str) and is_topic(rows) else ""
             self._faults.error("registry_config", "is neither a list of rows nor a link to a registry", hint)
 
     def _driver(self, driver_type: object) -> type[Interface] | None:
@@ -158,10 +159,8 @@ class _Compiler:
             self._faults.error(fault.where, fault.message, fault.suggestion)
             return None
 
-    def _config(self, driver: type[Interface], driver_type: object, given: dict[str, Any]) -> DriverConfig | None:
-        given = interfaces.translated(driver_type, given)
+    def _config(self, driver: type[Interface], given: dict[str, Any]) -> DriverConfig | None:
         known = only_known(given, keys(driver.Config), DRIVER_KEYS, "driver_config.", self._faults)
-        known = {key: value.records() if isinstance(value, Table) else value for key, value in known.items()}
         revealed = self._credentials.reveal(known)
         broken = self._broken("driver_config") | self._credentials.broken
         return checked(driver.Config, revealed, "driver_config.", self._faults, broken)
@@ -187,19 +186,15 @@ class _Compiler:
         if isinstance(rows, list) and len(rows) > MAX_ROWS:  # a CSV of that size was refused when it was read
             self._faults.error("registry_config", f"more than {MAX_ROWS} rows")
             return None
-        make, extend = (interface.registers, interface.cells) if interface else (None, None)
-        registry = Registry(driver.Row, make, point_topics, self._faults, extend)
+        registry = Registry(driver.Row, interface.register if interface else None, point_topics, self._faults)
         broken = {where[1] for where in self._links.broken if where[0] == "registry_config" and isinstance(where[1], int)}
         before = self._faults.count
         registry.read(rows, broken)
         if interface is None or self._faults.count > before:
             return None
-        registers, faults = interface.complete(registry.registers)
-        for fault in faults:
-            self._faults.error(f'registry column "{fault.where}"', fault.message, fault.suggestion)
-        if not registers:
+        if not registry.registers:
             self._faults.warn("registry_config", "no row is a point: the device has no points")
-        return registers
+        return tuple(registry.registers)
 
     def _remark(self, device: DeviceConfig, registers: tuple[Register, ...] | None) -> None:
         """What only the whole shows: the heartbeat's point, and flags that have no effect."""
@@ -209,10 +204,19 @@ class _Compiler:
         point = device.heart_beat_point
         if not point:
             return
-        self._faults.warn("heart_beat_point", "is not toggled yet")
-        writable = [r.name for r in registers or () if r.writable]
+        writable = {r.name: r for r in registers or () if r.writable}
         if registers is not None and point not in writable:
             self._faults.error("heart_beat_point", f"there is no writable point {shown(point)}", nearest(point, writable))
+        elif registers is not None and not _beats(writable[point]):
+            self._faults.error("heart_beat_point", f"the point {shown(point)} does not take 1 and 0", "another point")
+
+
+def _beats(register: Register) -> bool:
+    """Whether the point takes what a heartbeat writes."""
+    try:
+        return all(coerce(register, beat) is not None for beat in (1, 0))
+    except RequestError:
+        return False
 
 
 def _fingerprint(document_hash: str, links: Mapping[str, str]) -> str:

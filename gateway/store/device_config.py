@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -75,6 +76,7 @@ class Spec:
     ``driver_type`` is the driver's own name, ``config`` an instance of ``interface.Config`` with its secrets in place.
     ``hash`` is the device config's (SHA-256, hex); ``fingerprint`` covers its links too: equal ones need no action.
     ``learned`` is what its driver had found out about the device in an earlier run.
+    ``payload`` and ``documents`` are what all of it was compiled from.
     """
 
     path: str
@@ -86,6 +88,8 @@ class Spec:
     hash: str
     fingerprint: str
     learned: tuple[str, ...] = ()
+    payload: bytes = b""
+    documents: Mapping[str, bytes] = field(default_factory=dict, compare=False)
 
     @property
     def intervals(self) -> tuple[float, ...]:

@@ -1,0 +1,121 @@
+"""The actuator's thread: lets time pass, announces leases, beats the hearts of controllers."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from gateway.actuator.collectors import Collectors
+from gateway.actuator.desk import Desk
+from gateway.actuator.journal import JournalError
+from gateway.actuator.writes import Heartbeat
+from gateway.clock import Clock
+from gateway.device import Device
+from gateway.errors import GatewayError, RequestError
+from gateway.fleet import Fleet
+from gateway.jobs import WriteJob
+from gateway.settings import Actuator
+from gateway.values import coerce
+
+log = structlog.get_logger()
+
+LONGEST_WAIT = 1.0
+"""Seconds: slots begin by the wall clock, which may be set at any time."""
+
+
+class Clerk:
+    """One thread; ``wake`` may be called from any other."""
+
+    def __init__(self, settings: Actuator, clock: Clock, desk: Desk, fleet: Fleet, collectors: Collectors) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._desk = desk
+        self._fleet = fleet
+        self._collectors = collectors
+        self._changed = threading.Condition()
+        self._woken = False
+        self._stopping = False
+        self._next_announcement = 0.0
+        self._next_heartbeat = 0.0
+        self._beat = 0
+        self._thread = threading.Thread(target=self._run, name="actuator", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """The thread's name."""
+        return self._thread.name
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something has changed that may be due now."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
+    def stop(self, timeout: float) -> bool:
+        """End after telling what has happened up to now; whether the thread ended in time."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wait(self.work())
+        self.work()
+
+    def _wait(self, until: float) -> None:
+        with self._changed:
+            if not self._woken and not self._stopping:
+                self._changed.wait(max(0.0, min(until - self._clock.now(), LONGEST_WAIT)))
+            self._woken = False
+
+    def work(self) -> float:
+        """Do what is due; the boot clock time when something is again."""
+        try:
+            due = self._advance()
+            now = self._clock.now()
+            if now >= self._next_announcement:
+                self._next_announcement = now + self._settings.announce_interval
+                self._desk.announce()
+            if now >= self._next_heartbeat and not self._stopping:
+                self._next_heartbeat = now + self._settings.heartbeat_interval
+                self._heartbeats()
+            self._collectors.sweep()
+        except Exception:
+            log.exception("the actuator failed; it goes on")
+            return self._clock.now() + LONGEST_WAIT
+        return min(due, self._next_announcement, self._next_heartbeat)
+
+    def _advance(self) -> float:
+        try:
+            return self._desk.advance()
+        except JournalError as error:
+            self._desk.unusable(error)
+            return self._clock.now() + LONGEST_WAIT
+
+    def _heartbeats(self) -> None:
+        """1 and 0 by turns, as long as the gateway is well; a device that is away misses its beats."""
+        self._beat = 1 - self._beat
+        for path in self._fleet.paths():
+            try:
+                self._heartbeat(self._fleet.device(path))
+            except GatewayError as error:
+                log.debug("no heartbeat", device=path, reason=error.message)
+
+    def _heartbeat(self, device: Device) -> None:
+        spec = device.spec
+        register = next((r for r in spec.registers if r.name == spec.device.heart_beat_point), None)
+        if register is None:
+            return
+        try:
+            value = coerce(register, self._beat)
+        except RequestError:
+            return  # told when the configuration was judged
+        beat = Heartbeat(self._desk, spec, register, value, self._fleet.is_foreign, self._next_heartbeat, self._clock)
+        device.submit(WriteJob(spec, register, value, {}, beat))

@@ -1,0 +1,374 @@
+"""Where every question about the right to write is answered: leases, overrides, what is to be given back.
+
+One lock. The dispatcher asks on behalf of clients, device threads right before the bytes go, and the clerk's thread lets
+time pass. Nothing waits for the disk or the network while it is held.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from gateway.actuator.audit import Audit, AuditEvent
+from gateway.actuator.journal import Journal, JournalError
+from gateway.actuator.leases import LeaseBook
+from gateway.actuator.model import Change, Kind, Lease, Now, Outcome, Reason
+from gateway.actuator.notices import Notices
+from gateway.actuator.overrides import Override, Overrides
+from gateway.actuator.paces import Paces
+from gateway.actuator.reverts import Reverts
+from gateway.clock import Clock, rfc3339
+from gateway.errors import Busy, LeaseRequired, Overridden, Unavailable, UnknownDevice
+from gateway.faultpoint import FaultPoint, passing
+from gateway.settings import Actuator
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who wants to write which device, and the lease that was named, if any."""
+
+    device: str
+    requester: str
+    task_id: str | None
+    fence: int | None
+    lease_required: bool
+
+
+class Devices(Protocol):
+    """What the desk wants to know of the devices that run."""
+
+    def paths(self) -> list[str]:
+        """Every one of ours."""
+        ...
+
+    def is_foreign(self, path: str) -> bool:
+        """Whether a device is another gateway's."""
+        ...
+
+
+class Desk:
+    """The rules of one gateway; ``wake`` is called when the clerk has something to do."""
+
+    def __init__(
+        self,
+        settings: Actuator,
+        clock: Clock,
+        journal: Journal,
+        audit: Audit,
+        notices: Notices,
+        problem: Callable[[str, str | None], None],
+        devices: Devices,
+        fault_point: FaultPoint = passing,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.reverts: Reverts
+        self.audit = audit
+        self.journal = journal
+        self.wake: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._notices = notices
+        self._problem = problem
+        self._devices = devices
+        self.fault_point = fault_point
+        self._overrides = Overrides()
+        self._book = LeaseBook(settings.preempt_grace, settings.max_lease, settings.high, self._fence)
+        self.paces = Paces(clock)
+        self._disk = threading.Lock()
+        self._fences = count()
+        self._ready = False
+        self._stopped = False
+
+    def now(self) -> Now:
+        """The present moment."""
+        return Now(self._clock.wall(), self._clock.now())
+
+    # ---- beginning and end
+
+    def open(self) -> None:
+        """Open the journal and take over what it holds; may be tried again. Raises JournalError."""
+        with self._disk:
+            if self._ready:
+                return
+            moved = self.journal.open()
+            if moved is not None:
+                log.error("the journal was damaged and is set aside", file=str(moved.path), reason=moved.reason)
+                self._problem("journal_set_aside", f"{moved.reason}; it is kept as {moved.path.name}")
+            self._fences = count(self.journal.raise_epoch() * 2**32 + 1)
+            tasks, overrides = self.journal.tasks() or {}, self.journal.overrides() or []
+        with self.lock:
+            self._restore(tasks, overrides)
+            self._ready = True
+        self.reverts.load()
+        self._end_of_those_before(tasks.get("in_force", []))
+        self.keep_tasks()
+
+    def _restore(self, tasks: dict[str, Any], overrides: list[dict[str, Any]]) -> None:
+        try:
+            self._overrides.restore(overrides, self.now())
+            self._book.restore(tasks.get("pending", []))
+        except ValueError as error:
+            log.error("tasks or overrides in the journal can not be used", reason=str(error))  # noqa: TRY400
+        for path in self.reverts.devices():
+            self._book.hold(path)
+
+    def _end_of_those_before(self, leases: list[dict[str, Any]]) -> None:
+        """The leases in force when the last process ended are over."""
+        for lease in leases:
+            new = {"ended": Reason.RESTART.value, "by": ""}
+            event = AuditEvent("lease", lease["device"], requester=lease["holder"], task_id=lease["task_id"], new=new)
+            self.audit.event(event)
+            self._notices.free(lease["device"])
+
+    def stop(self) -> None:
+        """No more writes; all leases end, and what is open is given back while the devices still run."""
+        with self.lock:
+            self._stopped = True
+            self._book.end(self._devices.paths(), Reason.RESTART, "", self.now())
+            for path in self.reverts.devices():
+                self.reverts.start(path)
+        self.wake()
+
+    def _fence(self) -> int:
+        return next(self._fences)
+
+    def ready(self) -> None:
+        """Raises Unavailable while the journal can not be used, or when the gateway stops."""
+        if self._stopped:
+            raise Unavailable("the gateway is stopping")
+        try:
+            self.open()
+        except JournalError as error:
+            self.unusable(error)
+            raise
+
+    def unusable(self, error: JournalError | None) -> None:
+        """The journal can not be written, or with None: it can again."""
+        self._problem("journal_unusable", f"{error.message}; no leases, no writes under them" if error else None)
+
+    # ---- the right to write
+
+    def check(self, claim: Claim) -> Lease | None:
+        """The lease under which the write may go now, None for a free device.
+
+        Raises UnknownDevice, Unavailable, Busy (reverts pending), Overridden, LeaseLost, LeasedByOther, LeaseRequired.
+        """
+        with self.lock:
+            if self._stopped:
+                raise Unavailable("the gateway is stopping")
+            if self._devices.is_foreign(claim.device):
+                raise UnknownDevice(f'"{claim.device}" has gone to another gateway; ask again')
+            now = self.now()
+            if self._overrides.covers(claim.device, now):
+                raise Overridden(f"an override is in force on {claim.device}: nobody writes")
+            if due := self.reverts.due(claim.device):
+                raise Busy(f"{due} points of {claim.device} are being given back", reason="revert_pending")
+            lease = self._book.check(claim.device, claim.requester, claim.task_id, claim.fence, now)
+            if lease is None and claim.lease_required:
+                raise LeaseRequired(f"{claim.device} may be written under a lease only")
+            return lease
+
+    def hold(self, path: str) -> None:
+        """Something is to be given back on the device: no other lease begins before that."""
+        with self.lock:
+            self._book.hold(path)
+
+    def paid(self, path: str) -> None:
+        """Nothing is open on the device any more."""
+        with self.lock:
+            self._book.unhold(path)
+        self.wake()
+
+    # ---- leases
+
+    def leases(self) -> list[Lease]:
+        """The leases in force."""
+        with self.lock:
+            now = self.now()
+            held = (self._book.holder(path, now) for path in self._devices.paths())
+            return [lease for lease in held if lease is not None]
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """What ``list_leases`` answers."""
+        with self.lock:
+            return self._book.tasks(self.now())
+
+    def request(self, task_id: Any, holder: str, priority: Any, requests: Any) -> Outcome:
+        """VOLTTRON's request_new_schedule."""
+        return self._changing(lambda now: self._book.request(task_id, holder, priority, requests, now))
+
+    def cancel(self, task_id: Any, holder: str, keep: bool) -> Outcome:
+        """VOLTTRON's request_cancel_schedule; with ``keep`` what the task has written stays."""
+        return self._changing(lambda now: self._keeping(keep, task_id, self._book.cancel(task_id, holder, now)))
+
+    def acquire(self, holder: str, devices: Sequence[str], duration: Any, priority: Any) -> dict[str, Any]:
+        """A lease from now. Raises LeasedByOther, Busy, BadRequest, Overridden, Unavailable."""
+
+        def act(now: Now) -> dict[str, Any]:
+            for path in devices:
+                if self._overrides.covers(path, now):
+                    raise Overridden(f"an override is in force on {path}: nobody writes")
+            return self._book.acquire(holder, devices, duration, priority, now)
+
+        return self._changing(act)
+
+    def renew(self, task_id: str, holder: str, duration: Any) -> dict[str, Any]:
+        """A later end. Raises LeaseLost, LeasedByOther, BadRequest, Unavailable."""
+        return self._changing(lambda now: self._book.renew(task_id, holder, duration, now))
+
+    def release(self, task_id: str, holder: str, keep: bool) -> None:
+        """The end of a task; with ``keep`` what it has written stays. Raises LeaseLost, Unavailable."""
+
+        def act(now: Now) -> Outcome:
+            self._book.release(task_id, holder, now)
+            return self._keeping(keep, task_id, Outcome(True, "", {}))
+
+        self._changing(act)
+
+    def _keeping(self, keep: bool, task_id: Any, outcome: Outcome) -> Outcome:
+        if keep and outcome.ok:
+            for path in self.reverts.devices():
+                self.reverts.keep(path, task_id)
+        return outcome
+
+    def end(self, paths: Sequence[str], by: str) -> None:
+        """The devices are not ours to write any more: leases on them end, and what is open is given back."""
+        with self.lock:
+            self._book.end(paths, Reason.CANCELLED, by, self.now())
+            for path in paths:
+                self.reverts.start(path)
+        self.wake()
+
+    def _changing(self, act: Callable[[Now], T]) -> T:
+        self.ready()
+        with self.lock:
+            result = act(self.now())
+        self.keep_tasks()
+        self.wake()
+        return result
+
+    def keep_tasks(self) -> None:
+        """Write down what is to survive. Raises JournalError."""
+        with self._disk:
+            with self.lock:
+                in_force = [{"device": ls.device, "holder": ls.holder, "task_id": ls.task_id} for ls in self.leases()]
+                tasks = {"pending": self._book.pending(), "in_force": in_force}
+            self.journal.keep_tasks(tasks)
+
+    # ---- overrides
+
+    def override(self, pattern: Any, duration: Any, failsafe: bool, by: str, paths: Sequence[str]) -> Override:
+        """Nobody writes the devices under a pattern from now on; leases on them end."""
+        self.ready()
+        with self.lock:
+            now = self.now()
+            override = self._overrides.on(pattern, duration, failsafe, by, now)
+            covered = self._overrides.devices(paths, now)
+            self._review(covered)
+            self._book.end(covered, Reason.OVERRIDE, by, now)
+            for path in covered:
+                self.reverts.start(path)
+        self._overridden(override, "on", by)
+        return override
+
+    def lift(self, pattern: Any, by: str) -> None:
+        """Take back one pattern, or all with None. Raises BadRequest."""
+        self.ready()
+        with self.lock:
+            lifted = self._overrides.clear() if pattern is None else [self._overrides.off(pattern)]
+            self._review(self.reverts.devices())
+        for override in lifted:
+            self._overridden(override, "off", by)
+
+    def patterns(self) -> dict[str, str | None]:
+        """The patterns in force, each with its end."""
+        with self.lock:
+            return self._overrides.patterns(self.now())
+
+    def overridden(self, paths: Sequence[str]) -> list[str]:
+        """Those of the devices that are covered."""
+        with self.lock:
+            return self._overrides.devices(paths, self.now())
+
+    def _review(self, paths: Sequence[str] | set[str]) -> None:
+        """Reverts wait while every override on their device is one without fail-safe."""
+        for path in paths:
+            covering = self._overrides.covering(path, self.now())
+            if covering and not any(override.failsafe for override in covering):
+                self.reverts.waiting.add(path)
+            elif path in self.reverts.waiting:
+                self.reverts.waiting.discard(path)
+                self.reverts.queue(path)
+
+    def _overridden(self, override: Override, what: str, by: str) -> None:
+        with self._disk:
+            with self.lock:
+                state, patterns = self._overrides.state(), self._overrides.patterns(self.now())
+            self.journal.keep_overrides(state)
+        self._notices.overrides(patterns)
+        new = {"pattern": override.pattern, "override": what, "failsafe_revert": override.failsafe}
+        until = None if math.isinf(override.until) else rfc3339(override.until)
+        self.audit.event(AuditEvent("override", "", requester=by or None, new=new | {"until": until}))
+        self.wake()
+
+    # ---- the passing of time, on the clerk's thread
+
+    def advance(self) -> float:
+        """Let pass what is due and tell it; the boot clock time of the next change. Raises JournalError after all of it."""
+        with self.lock:
+            now = self.now()
+            changes, ended = self._book.advance(now), self._overrides.advance(now)
+            if ended:
+                self._review(self.reverts.devices())
+        failure = self._kept() if changes else None
+        for change in changes:
+            self._apply(change)
+        for override in ended:
+            self._overridden(override, "ended", "")
+        if failure is not None:
+            raise failure
+        with self.lock:
+            return min(self._book.next_change(self.now()), self._overrides.next_change())
+
+    def _kept(self) -> JournalError | None:
+        try:
+            self.keep_tasks()
+        except JournalError as error:
+            return error
+        return None
+
+    def _apply(self, change: Change) -> None:
+        lease = change.lease
+        if change.kind is Kind.LOST:
+            self._notices.lost(change)
+        elif change.kind is Kind.BEGUN and lease is not None:
+            self._notices.lease(lease, self.now())
+            self._tell(
+                change, lease.device, {"from": rfc3339(lease.start), "until": rfc3339(lease.until), "fence": lease.fence}
+            )
+        elif change.kind is Kind.ENDED and lease is not None:
+            self.reverts.start(lease.device)
+            self._notices.free(lease.device)
+            self._tell(change, lease.device, {"ended": change.reason.value, "by": change.by})
+        elif change.kind is Kind.MISSED and change.slot is not None:
+            self._tell(change, change.slot.device, {"ended": "missed", "by": change.by})
+
+    def _tell(self, change: Change, path: str, new: dict[str, Any]) -> None:
+        self.audit.event(AuditEvent("lease", path, requester=change.holder, task_id=change.task_id, new=new))
+
+    def announce(self) -> None:
+        """Tell again who holds what, and the overrides."""
+        with self.lock:
+            leases, patterns, now = self.leases(), self.patterns(), self.now()
+        for lease in leases:
+            self._notices.lease(lease, now)
+        self._notices.overrides(patterns)

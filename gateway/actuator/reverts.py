@@ -1,0 +1,270 @@
+"""What has to be given back: the open writes of the journal, on their way to the device.
+
+A point is **open** from its first leased write until it is given back. It is **due** from the end of the lease on; then a
+revert stands in the worklist of its device, before everything else, until the device has answered it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.actuator.audit import Audit, AuditEvent
+from gateway.actuator.journal import Journal, JournalError, OpenWrite
+from gateway.errors import GatewayError, Rejected
+from gateway.interfaces.base import Interface
+from gateway.jobs import RevertJob
+from gateway.model import Register, Scalar
+from gateway.store.device_config import Spec
+
+log = structlog.get_logger()
+
+Key = tuple[str, str, int | None]
+"""Device, point and priority."""
+Done = Callable[[Scalar | None, GatewayError | None], object]
+
+
+class Places(Protocol):
+    """Where reverts are carried out."""
+
+    def queue(self, job: RevertJob) -> bool:
+        """Give a revert to whoever reaches what it was written to; whether there is anybody now."""
+        ...
+
+
+@dataclass(slots=True)
+class OpenPoint:
+    """One point that was written under a lease; ``spec`` and ``register`` are those it was written under."""
+
+    entry: OpenWrite
+    spec: Spec
+    register: Register
+    due: bool = False
+    queued: bool = False
+    done: list[Done] = field(default_factory=list)
+
+    @property
+    def goal(self) -> tuple[Scalar | None, dict[str, Any]]:
+        """What to write, and the options to write it with."""
+        return goal(self.spec.interface, self.register, self.entry.priority, self.entry.prior)
+
+
+def goal(
+    interface: type[Interface], register: Register, priority: int | None, prior: Scalar | None
+) -> tuple[Scalar | None, dict[str, Any]]:
+    """What gives a point back: relinquish what was written, else its default, else the value from before; with its options.
+
+    None without options: nothing is known.
+    """
+    if "priority" in interface.write_options:
+        return None, {} if priority is None else {"priority": priority}
+    return prior if register.default is None else register.default, {}
+
+
+class Reverts:
+    """All open points; any thread may call. ``changed`` is told a device and how many of its points are due."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        audit: Audit,
+        lock: threading.RLock,
+        compiled: Callable[[str, bytes, dict[str, bytes]], Spec | None],
+        changed: Callable[[str, int], None],
+        paid: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._audit = audit
+        self._lock = lock
+        self.places: Places
+        self._compiled = compiled
+        self._changed = changed
+        self._paid = paid
+        self._open: dict[Key, OpenPoint] = {}
+        self._lost: dict[Key, OpenWrite] = {}  # their configuration can not be had: nobody knows how to give them back
+        self.waiting: set[str] = set()
+        """Devices whose reverts wait for the end of an override."""
+
+    # ---- what is open
+
+    def load(self) -> None:
+        """Take over what the journal holds: all of it is due."""
+        with self._lock:
+            for entry in self._journal.open_writes():
+                if entry.key not in self._open:
+                    self._take(entry)
+            for path in self.devices():
+                self.tell(path)
+
+    def _take(self, entry: OpenWrite) -> None:
+        spec = self._compiled(entry.device, entry.config, dict(entry.documents))
+        register = next((r for r in spec.registers if r.name == entry.point), None) if spec else None
+        if spec is None or register is None:
+            log.error(
+                "a point can not be given back: what it was written under is lost", device=entry.device, point=entry.point
+            )
+            self._lost[entry.key] = entry
+        else:
+            self._open[entry.key] = OpenPoint(entry, spec, register, due=True)
+
+    def devices(self) -> set[str]:
+        """The devices with anything open."""
+        with self._lock:
+            return {key[0] for key in (*self._open, *self._lost)}
+
+    def points(self, path: str) -> list[OpenPoint]:
+        """What is open on a device, oldest first."""
+        with self._lock:
+            return [point for key, point in self._open.items() if key[0] == path]
+
+    def is_open(self, key: Key) -> bool:
+        """Whether the point was written already and is to be given back."""
+        return key in self._open
+
+    def due(self, path: str) -> int:
+        """How many points of a device wait for their revert."""
+        with self._lock:
+            return sum(1 for point in self.points(path) if point.due) + sum(1 for key in self._lost if key[0] == path)
+
+    def open(self, entry: OpenWrite, spec: Spec, register: Register) -> bool:
+        """A leased write is about to leave: journal it. Whether it is the first of its point. Raises JournalError."""
+        with self._lock:
+            new = entry.key not in self._open
+            if new:
+                self._open[entry.key] = OpenPoint(entry, spec, register)
+        try:
+            self._journal.begin(entry)
+        except JournalError:
+            if new:
+                self._forget(entry.key)
+            raise
+        return new
+
+    def unsent(self, key: Key) -> None:
+        """The write that was journalled first has not left: there is nothing to give back."""
+        self._close(key)
+
+    def keep(self, path: str, task_id: str) -> None:
+        """What a task has written stays: nothing of it is given back. Raises JournalError."""
+        for point in self.points(path):
+            if point.entry.task_id == task_id and not point.due:
+                self._journal.close_write(*point.entry.key)
+                self._forget(point.entry.key)
+
+    def abandon(self, path: str) -> list[str]:
+        """Give up what is due on a device; the names of its points. Raises JournalError."""
+        with self._lock:
+            keys = [key for key, point in self._open.items() if key[0] == path and point.due]
+            keys += [key for key in self._lost if key[0] == path]
+        for key in keys:
+            self._journal.close_write(*key)
+            self._forget(key)
+        return [key[1] for key in keys]
+
+    # ---- giving back
+
+    def start(self, path: str, points: Iterable[OpenPoint] | None = None) -> None:
+        """Give back these points, or all that is open on the device: they are due from now on."""
+        with self._lock:
+            for point in self.points(path) if points is None else points:
+                point.due = True
+            self.tell(path)
+            self.queue(path)
+
+    def queue(self, path: str) -> None:
+        """Hand what is due to where it can be done, unless it must wait or is there already."""
+        with self._lock:
+            for point in self.points(path):
+                if point.due and not point.queued and path not in self.waiting:
+                    self._queue(point)
+
+    def _queue(self, point: OpenPoint) -> None:
+        value, options = point.goal
+        if value is None and "priority" not in point.spec.interface.write_options:
+            self._refused(
+                point, Rejected("there is no value to go back to: the point has no default, and none was read before")
+            )
+            return
+        point.queued = True
+        point.queued = self.places.queue(RevertJob(point.spec, point.register, value, options, GivingBack(self, point)))
+
+    def _refused(self, point: OpenPoint, error: GatewayError) -> None:
+        self.ended(point, None, error)
+
+    def wanted(self, point: OpenPoint) -> bool:
+        """Whether a point is still to be given back."""
+        return self._open.get(point.entry.key) is point and point.due
+
+    def stranded(self, point: OpenPoint) -> None:
+        """Nobody has it in hand any more: somebody else may."""
+        with self._lock:
+            point.queued = False
+            self.queue(point.entry.device)
+
+    def ended(self, point: OpenPoint, taken: Scalar | None, error: GatewayError | None) -> None:
+        """The device has taken the value back, or has refused to."""
+        entry = point.entry
+        if error is not None:
+            log.error("a revert was refused", device=entry.device, point=entry.point, reason=error.message)
+        self._audit.event(
+            AuditEvent(
+                "revert" if error is None else "revert_failed",
+                entry.device,
+                outcome=error.code if error else "ok",
+                requester=entry.requester,
+                task_id=entry.task_id,
+                point=entry.point,
+                priority=entry.priority,
+                new=taken,
+            )
+        )
+        self._close(entry.key)
+        for done in point.done:
+            done(taken, error)
+
+    def _close(self, key: Key) -> None:
+        try:
+            self._journal.close_write(*key)
+        except JournalError as error:  # at the next start it is given back once more, which changes nothing
+            log.error("a revert could not be journalled", device=key[0], point=key[1], reason=error.message)  # noqa: TRY400
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        with self._lock:
+            self._open.pop(key, None)
+            self._lost.pop(key, None)
+            self.tell(key[0])
+            if key[0] not in self.devices():
+                self._paid(key[0])
+
+    def tell(self, path: str) -> None:
+        """Say how many points of a device are due."""
+        self._changed(path, self.due(path))
+
+
+@dataclass(slots=True)
+class GivingBack:
+    """One revert, as the device's thread sees it."""
+
+    reverts: Reverts
+    point: OpenPoint
+
+    @property
+    def over(self) -> bool:
+        """Whether it was given up."""
+        return not self.reverts.wanted(self.point)
+
+    def claim(self) -> None:
+        """A revert has every right: nobody else may write until it is done."""
+
+    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+        """The device has answered."""
+        self.reverts.ended(self.point, taken, error)
+
+    def stranded(self) -> None:
+        """The device will not do it."""
+        self.reverts.stranded(self.point)

@@ -1,0 +1,96 @@
+"""A Modbus TCP device that remembers every write with its time, and can fall silent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from struct import pack, unpack
+
+from gateway import localbroker
+from tests.integration.proxy import hang_up
+
+
+@dataclass(frozen=True)
+class Written:
+    """One register write; ``at`` on the monotonic clock."""
+
+    address: int
+    value: int
+    at: float
+
+
+class Plant:
+    """100 holding registers that hold their address; a context manager. ``mute``: takes requests and answers none."""
+
+    def __init__(self) -> None:
+        self.words = list(range(100))
+        self.writes: list[Written] = []
+        self.mute = False
+        self.port = 0
+        self._links: list[socket.socket] = []
+
+    def __enter__(self) -> Plant:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shut()
+
+    def open(self) -> None:
+        """Listen, on the same port as before."""
+        self._server = socket.create_server((localbroker.HOST, self.port), backlog=100)
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
+
+    def shut(self) -> None:
+        """Be gone: no connection stands and none is taken."""
+        hang_up(self._server)
+        for link in self._links:
+            hang_up(link)
+        self._links.clear()
+
+    def values(self, address: int) -> list[int]:
+        """What was written to a register, in order."""
+        return [written.value for written in list(self.writes) if written.address == address]
+
+    def _accept(self, server: socket.socket) -> None:
+        while True:
+            try:
+                link, _ = server.accept()
+            except OSError:
+                return  # shut
+            self._links.append(link)
+            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+
+    def _serve(self, link: socket.socket) -> None:
+        try:
+            while head := _exactly(link, 7):
+                body = _exactly(link, unpack(">H", head[4:6])[0] - 1)
+                answer = self._answer(body)
+                if not self.mute:
+                    link.sendall(head[:4] + pack(">HB", len(answer) + 1, head[6]) + answer)
+        except OSError:
+            return
+
+    def _answer(self, body: bytes) -> bytes:
+        code, address, second = unpack(">BHH", body[:5])
+        if code == 3:
+            words = self.words[address : address + second]
+            return pack(">BB", 3, 2 * len(words)) + pack(f">{len(words)}H", *words)
+        values = (second,) if code == 6 else unpack(f">{second}H", body[6:])
+        for offset, value in enumerate(values):
+            self.words[address + offset] = value
+            self.writes.append(Written(address + offset, value, time.monotonic()))
+        return body[:5]
+
+
+def _exactly(link: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        chunk = link.recv(size - len(data))
+        if not chunk:
+            return b""
+        data += chunk
+    return data
