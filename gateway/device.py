@@ -31,7 +31,7 @@ from gateway.last import LastValues
 from gateway.model import DeviceState, DeviceStatus, PointError, Reading
 from gateway.rounds import Rounds
 from gateway.store.device_config import Spec
-from gateway.sweep import Sweep
+from gateway.sweep import Sweep, sweep_of
 from gateway.worklist import Worklist
 from gateway.writing import present_value, read_back
 
@@ -228,7 +228,7 @@ class Device:
 
     def _read(self, job: ReadJob) -> None:
         if job.sweep is None:
-            job.sweep = Sweep(self._interface.batches(job.registers), self._clock)
+            job.sweep = sweep_of(self._interface, job.registers, self._clock)
         sweep = job.sweep
         if not sweep.done:
             sweep.step(self._interface)

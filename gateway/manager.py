@@ -21,12 +21,13 @@ from gateway.fleet import Fleet
 from gateway.model import Fault, Learned, Outgoing, PointError
 from gateway.ownership import SETTLING, Standing
 from gateway.queues import ControlQueue, DataQueue
+from gateway.readings import retained_topics
 from gateway.store.compile import Verdict
 from gateway.store.device_config import Spec
 from gateway.store.documents import sha256
 from gateway.store.faults import line
 from gateway.store.state import MovedAside, StateError, StoredDevice
-from gateway.topics import Topics, topic_point
+from gateway.topics import Topics
 
 log = structlog.get_logger()
 
@@ -374,10 +375,8 @@ class Manager:
         """Clear every retained topic of a device that is gone."""
         self.clear([self._topics.status(path), self._topics.meta(path)])
         self._claims.forget(path)
-        if spec is not None and spec.device.retain:
-            points = [r.name for r in spec.registers if spec.device.publish_depth_first and topic_point(r.name)]
-            readings = [self._topics.all(path), *(self._topics.point(path, name) for name in points)]
-            self._data.put(Outgoing(topic, b"", retain=True) for topic in readings)
+        if spec is not None:
+            self._data.put(Outgoing(topic, b"", retain=True) for topic in retained_topics(spec, self._topics))
 
     def clear(self, topics: Iterable[str]) -> None:
         """Clear retained topics on the broker."""

@@ -85,7 +85,8 @@ class Methods:
         device, point = self._names.device(call, "device")
         spec = device.spec
         self._names.no_point(call, spec, point)
-        device.submit(ReadJob(spec, spec.registers, call.ticket, reading_payload))
+        readable = tuple(register for register in spec.registers if not register.write_only)
+        device.submit(ReadJob(spec, readable, call.ticket, reading_payload))
 
     def last(self, call: Call) -> None:
         """The last good value of a point, without asking the device; of every point if none is named."""

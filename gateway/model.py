@@ -15,9 +15,13 @@ class Register:
     """One point of a device, made by ``Interface.register`` from a validated row; drivers add its address.
 
     ``type`` is what clients see, ``raw_type`` what the driver reads and writes; both are ``boolean``,
-    ``integer``, ``float`` or ``string``. Limits,
-    default and deadband are in engineering units. ``interval`` is seconds between two polls of it, None the device's.
-    default, deadband and the most that a write may change are in engineering units, the time between two writes in seconds.
+    ``integer``, ``float`` or ``string``. Limits, default, deadband and tolerance are in engineering units.
+
+    The value is raw * scale / divisor + offset, rounded to ``precision`` decimals. ``scale_register`` names the point that
+    holds one more factor. A raw value of ``no_value`` stands for none. ``tolerance`` is how far what the device holds after
+    a write may be from what was written; None is any distance. ``write_only`` points are never read. ``hidden`` registers
+    are read for the sake of others and belong to no point. ``interval`` is seconds between two polls of it, None the
+    device's. ``max_step`` is how far one write may change it, ``min_write_interval`` seconds between two writes.
     """
 
     name: str
@@ -36,11 +40,24 @@ class Register:
     min_write_interval: float = 0
     scale: float = 1
     offset: float = 0
+    divisor: float = 1
+    precision: int | None = None
+    scale_register: str = ""
+    no_value: frozenset[int | float] = frozenset()
+    tolerance: float | None = None
+    write_only: bool = False
+    hidden: bool = False
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the value is another number than the raw one."""
+        return self.scale != 1 or self.offset != 0 or self.divisor != 1
 
     @property
     def converts(self) -> bool:
         """Whether a raw value needs a second look before a client may see it."""
-        return self.raw_type == "float" or self.enum is not None or self.scale != 1 or self.offset != 0
+        special = self.enum is not None or bool(self.no_value) or self.scale_register != ""
+        return self.raw_type == "float" or special or self.scaled
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.board import Board
-from gateway.model import DeviceStatus, Learned, Reading
+from gateway.model import DeviceStatus, Learned, Outgoing, Reading
 from gateway.queues import DataQueue
-from gateway.readings import Shaper
+from gateway.readings import Shaper, retained_topics
 from gateway.store.device_config import Spec
 from gateway.topics import Topics
 
@@ -28,11 +28,18 @@ class Publisher:
         self._board.reading(spec.path, reading.wall)
         known = self._shapers.get(spec.path)
         if known is None or known[0] is not spec:
+            self._clear(known[0] if known else spec, spec)
             known = self._shapers[spec.path] = (spec, Shaper(spec, self._topics))
         messages = known[1].messages(reading)
         if messages:
             self.readings += 1
             self._data.put(messages)
+
+    def _clear(self, before: Spec, now: Spec) -> None:
+        """Clear what an earlier specification retained and this one does not: nobody would ever renew it."""
+        kept = set(retained_topics(now, self._topics))
+        gone = [topic for topic in retained_topics(before, self._topics) if topic not in kept]
+        self._data.put(Outgoing(topic, b"", retain=True) for topic in gone)
 
     def learned(self, spec: Spec, facts: tuple[str, ...]) -> None:
         """The driver knows something new about the device: the manager keeps it."""

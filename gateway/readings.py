@@ -30,6 +30,15 @@ def plain(value: Scalar) -> bytes:
     return value.encode() if isinstance(value, str) else dump(value)
 
 
+def retained_topics(spec: Spec, topics: Topics) -> list[str]:
+    """Where readings of a device stay on the broker under this specification."""
+    if not spec.device.retain:
+        return []
+    points = [topics.point(spec.path, r.name) for r in spec.registers if topic_point(r.name)]
+    whole = [topics.all(spec.path)] if spec.device.publish_depth_first_all else []
+    return whole + (points if spec.device.publish_depth_first else [])
+
+
 class Shaper:
     """The messages of one device's readings; remembers what it told last, for report on change."""
 

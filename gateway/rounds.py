@@ -19,54 +19,46 @@ MAX_SETS = 256
 class Rounds:
     """The schedules of a device's points, one for each interval, and how the points did; used by the device's thread.
 
-    ``late`` is how late the newest poll began, in seconds.
+    ``due`` is the boot clock time of the next poll, ``missed`` how many did not take place because another was still
+    running, ``late`` how late the newest poll began (seconds).
     """
 
     def __init__(self, spec: Spec, phase: float, now: float) -> None:
+        self.due = now
+        self.missed = 0
         self.late = 0.0
-        self._registers = spec.registers
+        self._registers = tuple(register for register in spec.registers if not register.write_only)
         self._default = spec.device.interval
-        self._schedules = [Schedule(interval, phase % interval, now) for interval in spec.intervals]
-        self._asked: tuple[float, ...] = spec.intervals
-        self._sets: dict[tuple[float, ...], tuple[Register, ...]] = {}
+        self._schedules = tuple(Schedule(interval, phase % interval, now) for interval in spec.intervals)
+        self._asked = self._schedules
+        self._sets: dict[tuple[Schedule, ...], tuple[Register, ...]] = {}
         self._left_out: dict[str, PointError] = {}
         self._ask_again = 0.0
         self._failing: dict[str, PointError] = {}
 
-    @property
-    def due(self) -> float:
-        """Boot clock time of the next poll."""
-        return min([schedule.due for schedule in self._schedules])
-
-    @property
-    def missed(self) -> int:
-        """How many polls did not take place because another one was still running."""
-        return sum([schedule.missed for schedule in self._schedules])
-
     def begin(self, now: float, everything: bool) -> tuple[Register, ...]:
         """A poll begins: the registers to ask for; ``everything``: the device was away, and each of its points is asked."""
         if everything:
-            self._failing = {}
-            for schedule in self._schedules:
-                schedule.restart(now)
-        asked = [s for s in self._schedules if everything or s.due <= now + TOGETHER]
-        self.late = max([s.begin(now if everything else max(now, s.due)) for s in asked])
-        self._asked = tuple([s.interval for s in asked])
+            self._restart(now)
+        elif len(self._schedules) > 1:
+            self._asked = tuple([s for s in self._schedules if s.due <= now + TOGETHER])
+        self._advance(now, everything)
         if self._left_out and now >= self._ask_again:
             self.leave_out({}, now)
-        return self._set()
+        return self._sets.get(self._asked) or self._set()
 
     def left_out(self) -> Mapping[str, PointError]:
         """The points that were due in this poll, and are not asked for."""
         if not self._left_out or len(self._asked) == len(self._schedules):
             return self._left_out
-        asked = {r.name for r in self._registers if self._interval(r) in self._asked}
+        asked = {register.name for register in self._due_registers()}
         return {name: error for name, error in self._left_out.items() if name in asked}
 
     def ended(self, poll: Sweep, now: float) -> Mapping[str, PointError]:
         """A poll is over, and its errors are all told: the errors of all points at present, not asked ones too."""
-        self._failing = {n: e for n, e in self._failing.items() if n not in poll.values} | poll.errors
-        self.leave_out(self._left_out | {name: error for name, error in poll.errors.items() if error.unsupported}, now)
+        if self._failing or poll.errors:
+            self._failing = {n: e for n, e in self._failing.items() if n not in poll.values} | poll.errors
+            self.leave_out(self._left_out | {name: error for name, error in poll.errors.items() if error.unsupported}, now)
         return self._failing
 
     def leave_out(self, unsupported: dict[str, PointError], now: float) -> None:
@@ -76,15 +68,30 @@ class Rounds:
             self._ask_again = now + RETRY_UNSUPPORTED
             self._sets.clear()
 
+    def _restart(self, now: float) -> None:
+        self._failing = {}
+        self._asked = self._schedules
+        for schedule in self._schedules:
+            schedule.restart(now)
+
+    def _advance(self, now: float, everything: bool) -> None:
+        """The next due times, as of now, or of a due time that has almost come."""
+        self.late = 0.0
+        for schedule in self._asked:
+            before = schedule.missed
+            late = schedule.begin(now if everything else max(now, schedule.due))
+            self.missed += schedule.missed - before
+            self.late = max(self.late, late)
+        first = self._schedules[0]
+        self.due = first.due if len(self._schedules) == 1 else min([schedule.due for schedule in self._schedules])
+
     def _set(self) -> tuple[Register, ...]:
-        registers = self._sets.get(self._asked)
-        if registers is None:
-            if len(self._sets) >= MAX_SETS:
-                self._sets.clear()
-            registers = self._sets[self._asked] = tuple(
-                r for r in self._registers if r.name not in self._left_out and self._interval(r) in self._asked
-            )
+        if len(self._sets) >= MAX_SETS:
+            self._sets.clear()
+        registers = tuple(register for register in self._due_registers() if register.name not in self._left_out)
+        self._sets[self._asked] = registers
         return registers
 
-    def _interval(self, register: Register) -> float:
-        return register.interval or self._default
+    def _due_registers(self) -> list[Register]:
+        intervals = {schedule.interval for schedule in self._asked}
+        return [register for register in self._registers if (register.interval or self._default) in intervals]

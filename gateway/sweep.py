@@ -89,4 +89,12 @@ class Sweep:
     def _fail(self, registers: Iterable[Register], error: DeviceError, code: str = "timeout") -> None:
         self.trouble = error
         failed = PointError(code, error.message)
-        self.errors.update((register.name, failed) for register in registers)
+        self.errors.update((register.name, failed) for register in registers if not register.hidden)
+
+
+def sweep_of(interface: Interface, registers: Sequence[Register], clock: Clock) -> Sweep:
+    """A sweep of these registers; a write-only one is an error at once, without a word to the device."""
+    sweep = Sweep(interface.batches(registers), clock)
+    for name in [register.name for register in registers if register.write_only]:
+        sweep.errors[name] = PointError("bad_request", f'"{name}" is write-only: it can not be read')
+    return sweep

@@ -1,17 +1,21 @@
 """Values between a client (engineering units, JSON) and a driver (raw); pure.
 
-A point's value is ``raw * Scale + Offset``, or the text that ``Enum`` gives a raw integer. Everything that does not fit is
-refused, never bent: a value in a reading that can not be told becomes an error of that point.
+A point's value is ``raw * Scale / divisor + Offset``, or the text that ``Enum`` gives a raw integer. Everything that
+does not fit is refused, never bent: a value in a reading that can not be told becomes an error of that point.
 """
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from gateway.errors import BadValue, OutOfRange
 from gateway.model import Register, Scalar
+
+EXACT = 2**53
+"""The greatest number up to which a float holds every integer, and so the greatest that every JSON reader keeps."""
 
 
 def coerce(point: Register, value: Any) -> Scalar:
@@ -31,7 +35,9 @@ def coerce(point: Register, value: Any) -> Scalar:
 
 
 def from_raw(point: Register, raw: Scalar) -> Scalar:
-    """The engineering value of what the device holds; BadValue if it has none (not a number, not in the enum)."""
+    """The engineering value of what the device holds; BadValue if it has none (not a number, not in the enum, no value)."""
+    if point.no_value and raw in point.no_value:
+        raise BadValue(f"the device holds {shown(raw)}, which stands for no value")
     if point.enum is not None:
         text = point.enum.get(int(raw)) if isinstance(raw, (int, float)) else None
         if text is None:
@@ -39,31 +45,51 @@ def from_raw(point: Register, raw: Scalar) -> Scalar:
         return text
     if isinstance(raw, float) and not math.isfinite(raw):
         raise BadValue(f"the device holds {raw}, which is not a number that JSON can carry")
-    if isinstance(raw, (bool, str)) or (point.scale == 1 and point.offset == 0):
+    if isinstance(raw, (bool, str)):
         return raw
-    value = raw * point.scale + point.offset
-    if isinstance(value, int):
-        if not _fits(value):
-            raise BadValue(f"the device holds {raw}, which Scale and Offset bring beyond 64 bits")
-        return value
-    if not math.isfinite(value):
+    return _engineering(point, raw)
+
+
+def _engineering(point: Register, raw: float) -> float:
+    value = _scaled(point, raw) if point.scaled else raw
+    if isinstance(value, float) and not math.isfinite(value):
         raise BadValue(f"the device holds {raw}, which Scale and Offset bring out of range")
+    if isinstance(value, float) and point.precision is not None:
+        value = round(value, point.precision)
+    if point.type == "integer":
+        value = round(value)
+    if isinstance(value, int) and not _fits(value):
+        raise BadValue(f"the device holds {raw}, which Scale and Offset bring beyond 64 bits")
+    return value
+
+
+def _scaled(point: Register, raw: float) -> float:
+    whole = isinstance(point.scale, int) and isinstance(point.offset, int) and point.divisor == 1
+    if isinstance(raw, int) and abs(raw) > EXACT and not whole:
+        # A float has no room for it: the whole is reckoned exactly, and rounded once.
+        exact = Fraction(raw) * Fraction(str(point.scale)) / Fraction(str(point.divisor)) + Fraction(str(point.offset))
+        return round(exact) if point.type == "integer" else float(exact)
+    if point.divisor != 1:
+        return raw * point.scale / point.divisor + point.offset
+    value = raw * point.scale + point.offset
     return round(value, decimals(point.scale, point.offset)) if isinstance(raw, int) else value
 
 
 def to_raw(point: Register, value: Scalar) -> Scalar:
     """What to hand to the driver for a value that ``coerce`` gave; an integer register takes the nearest step.
 
-    Raises OutOfRange when Scale and Offset bring it beyond what a register can hold.
+    Raises OutOfRange when Scale and Offset bring it beyond what a register can hold, or to what stands for no value.
     """
     if point.enum is not None:
         return next(raw for raw, text in point.enum.items() if text == value)
     if isinstance(value, (bool, str)):
         return value
-    exact = (Decimal(str(value)) - Decimal(str(point.offset))) / Decimal(str(point.scale))
+    exact = (Decimal(str(value)) - Decimal(str(point.offset))) * Decimal(str(point.divisor)) / Decimal(str(point.scale))
     raw = round(exact) if point.raw_type == "integer" else float(exact)
     if not (_fits(raw) if isinstance(raw, int) else math.isfinite(raw)):
         raise OutOfRange(f'{shown(value)} is more than "{point.name}" can hold with its Scale and Offset')
+    if raw in point.no_value:
+        raise OutOfRange(f'{shown(value)} would be {raw} in the device, which stands for no value of "{point.name}"')
     return raw
 
 

@@ -6,7 +6,7 @@ from gateway.clock import Clock
 from gateway.errors import DeviceError, PointFailed, Unreachable
 from gateway.interfaces.base import Interface
 from gateway.model import Register, Scalar
-from gateway.sweep import Sweep
+from gateway.sweep import sweep_of
 
 
 def present_value(interface: Interface, register: Register, clock: Clock) -> Scalar:
@@ -14,7 +14,7 @@ def present_value(interface: Interface, register: Register, clock: Clock) -> Sca
 
     Raises PointFailed, and Unreachable when the connection is gone: without this value the write may not be done.
     """
-    sweep = Sweep(interface.batches((register,)), clock)
+    sweep = sweep_of(interface, (register,), clock)
     while not sweep.done:
         sweep.step(interface)
     failed = sweep.errors.get(register.name)

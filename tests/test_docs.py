@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from gateway import interfaces
 from gateway.actuator.lease_methods import LeaseMethods
 from gateway.actuator.methods import WriteMethods
+from gateway.actuator.model import Priority, Reason
+from gateway.actuator.requests import Info
 from gateway.board import Board, ConfigReport, meta_payload, point_meta
 from gateway.interfaces.base import Environment, RegistryRow
 from gateway.methods import Methods
@@ -59,19 +61,19 @@ def test_json_examples_are_good(document: Path, block: Block) -> None:
     if isinstance(value, dict) and "driver_type" in value:
         registry = value["registry_config"]
         files = {b.file: b.text.encode() for b in blocks(document) if b.file}
-        linked = {} if isinstance(registry, list) else {registry[9:]: files[registry.rpartition("/")[2]]}
+        linked = files if isinstance(registry, list) else files | {registry[9:]: files[registry.rpartition("/")[2]]}
         assert [line(fault) for fault in judge(value, linked).errors] == []
 
 
 @pytest.mark.parametrize(("document", "block"), shown("csv"), ids=ids)
 def test_csv_examples_are_good_or_said_to_be_wrong(document: Path, block: Block) -> None:
     """Each registry shown is accepted by the Modbus driver, but for those that are said to be wrong."""
-    config = {
-        "driver_type": "modbus",
-        "driver_config": {"device_address": "127.0.0.1"},
-        "registry_config": "config://registry",
-    }
-    verdict = judge(config, {"registry": block.text.encode()})
+    if block.file == "map.csv":
+        return  # the rows of a registry take from it
+    maps = [b.text.encode() for b in blocks(document) if b.file == "map.csv"]
+    driver_config = {"device_address": "127.0.0.1", "register_map": "config://map" if maps and block.file else []}
+    config = {"driver_type": "modbus", "driver_config": driver_config, "registry_config": "config://registry"}
+    verdict = judge(config, {"registry": block.text.encode(), "map": b"".join(maps)})
     assert (verdict.spec is None) == block.file.startswith(WRONG)
 
 
@@ -144,16 +146,23 @@ def test_every_common_column_is_described_once() -> None:
 
 @pytest.mark.parametrize("driver", interfaces.driver_types())
 def test_every_key_and_column_of_a_driver_is_described(driver: str) -> None:
-    """The page of a driver names each key of its driver_config and describes each column of its own."""
-    page, interface = ROOT / "docs" / "drivers" / f"{driver}.md", interfaces.load(driver)
-    assert set(keys(interface.Config)) <= code(page)
-    assert set(keys(interface.Row)) - set(keys(RegistryRow)) <= set(first_cells(page))
-    assert interface.Config.model_fields.keys() & set(first_cells(page))
+    """The page of a driver names each key of its driver_config, and its pages describe each column of its own."""
+    folder, interface = ROOT / "docs" / "drivers", interfaces.load(driver)
+    pages = [folder / f"{driver}.md", *folder.glob(f"{driver}-*.md")]
+    cells = {word for page in pages for word in first_cells(page)}
+    assert set(keys(interface.Config)) <= code(pages[0])
+    assert set(keys(interface.Row)) - set(keys(RegistryRow)) <= cells
+    assert interface.Config.model_fields.keys() & cells
 
 
 def test_every_error_code_is_described_once() -> None:
     """The reference of the errors describes the codes that there are, and no other."""
     assert described(REFERENCE / "errors.md") == sorted(CODES)
+
+
+def test_every_failure_priority_and_reason_of_leases_is_described_once() -> None:
+    """The reference of the leases describes VOLTTRON's failure strings, the priorities and why leases end, and no other."""
+    assert described(REFERENCE / "leases.md") == sorted([*Info, *Priority, *Reason])
 
 
 def test_every_method_is_described() -> None:

@@ -162,7 +162,7 @@ class LeaseBook:
         self._ledger.held.discard(device)
 
     def end(self, devices: Iterable[str], reason: Reason, by: str, now: Now) -> None:
-        """End the leases in force on these devices; slots to come stay."""
+        """End the leases in force on these devices; slots to come stay. For a restart: and no slot begins any more."""
         self._ledger.settle(now)
         self._ledger.end_devices(devices, reason, by, now)
 

@@ -26,6 +26,7 @@ class Ledger:
         self.in_force: dict[str, Task] = {}
         self.held: set[str] = set()
         self.changes: list[Change] = []
+        self.closed = False
         self._fences: dict[str, int] = {}
 
     def settle(self, now: Now) -> None:
@@ -39,7 +40,7 @@ class Ledger:
         for slot, task in self.plan.due(now.wall):
             if slot.end <= now.wall:
                 self._miss(task, slot, now)
-            elif slot.device not in self.in_force and slot.device not in self.held:
+            elif not self.closed and slot.device not in self.in_force and slot.device not in self.held:
                 self._begin(task, slot, drawn, now)
 
     def next_change(self, now: Now) -> float:
@@ -77,7 +78,12 @@ class Ledger:
         self.settle(now)
 
     def end_devices(self, devices: Iterable[str], reason: Reason, by: str, now: Now) -> None:
-        """End the leases in force on some devices, whoever holds them; holders are told unless it is for a restart."""
+        """End the leases in force on some devices, whoever holds them.
+
+        Holders are told, unless it is for a restart: then no slot begins any more, so that those to come are still there
+        after it.
+        """
+        self.closed = self.closed or reason is Reason.RESTART
         hit = {device: self.in_force[device] for device in devices if device in self.in_force}
         for task in dict.fromkeys(hit.values()) if reason is not Reason.RESTART else ():
             self.tell_lost(task, now.wall, reason, by)
@@ -146,7 +152,7 @@ class Ledger:
         """When something happens to the first slot of a device: it begins, or waits until it is over."""
         if slot.start > now.wall:
             return now.boot + (slot.start - now.wall)
-        waits = slot.end > now.wall and (slot.device in self.in_force or slot.device in self.held)
+        waits = slot.end > now.wall and (self.closed or slot.device in self.in_force or slot.device in self.held)
         return now.boot + (slot.end - now.wall if waits else 0.0)
 
 

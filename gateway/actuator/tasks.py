@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -58,14 +59,17 @@ class Plan:
 
     def __init__(self) -> None:
         self._by_device: dict[str, list[tuple[Slot, Task]]] = {}
+        self._soonest: float | None = None
 
     def add(self, task: Task) -> None:
         """Take in a task's slots."""
+        self._soonest = min([self._first_start(), *(slot.start for slot in task.slots)])
         for slot in task.slots:
             bisect.insort(self._by_device.setdefault(slot.device, []), (slot, task), key=lambda entry: entry[0].start)
 
     def remove(self, task: Task, slots: Iterable[Slot]) -> None:
         """Take out some slots of a task, which loses them."""
+        self._soonest = None
         for slot in tuple(slots):
             entries = self._by_device[slot.device]
             entries.remove((slot, task))
@@ -75,6 +79,8 @@ class Plan:
 
     def due(self, wall: float) -> list[tuple[Slot, Task]]:
         """The slots whose time has come, or gone, in the order of their starts."""
+        if wall < self._first_start():
+            return []
         found = (e for entries in self._by_device.values() for e in takewhile(lambda e: e[0].start <= wall, entries))
         return sorted(found, key=lambda entry: entry[0].start)
 
@@ -85,3 +91,9 @@ class Plan:
     def meeting(self, device: str, start: float, end: float) -> list[tuple[Slot, Task]]:
         """The slots of a device that overlap [start, end)."""
         return [e for e in self._by_device.get(device, ()) if e[0].start < end and start < e[0].end]
+
+    def _first_start(self) -> float:
+        """When the first slot of all begins, remembered: every check of a write asks for it."""
+        if self._soonest is None:
+            self._soonest = min((slot.start for slot in self.firsts()), default=math.inf)
+        return self._soonest

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.budget import Load, load, report
 from gateway.clock import SystemClock
 from gateway.interfaces.base import Environment
 from gateway.store.compile import Verdict, compile_device
@@ -13,6 +14,7 @@ from gateway.store.device_config import accepted_keys
 from gateway.store.documents import Table
 from gateway.store.faults import Faults, line, nearest
 from gateway.store.links import PREFIX, parsed
+from gateway.store.registry import POINT_NAME
 
 OK, FAULTY, UNREADABLE = 0, 1, 2
 
@@ -27,17 +29,25 @@ def check(files: list[Path], echo: Echo, credentials_dir: Path | None = None) ->
 
     A document that a config links to is looked for among the files, by the end of its path; then, by its whole path or the
     end of it, in the config's folder and those above, up to the one that holds a folder ``devices``. Of files that fit
-    alike, the one in those folders is taken. ``credentials_dir`` holds the secrets that a config names. Returns 0 if all is
-    well (warnings allowed), 1 if there is a fault, 2 if a file can not be read.
+    alike, the one in those folders is taken. ``credentials_dir`` holds the secrets that a config names. In the end stands
+    how devices use the links that they share. Returns 0 if all is well (warnings allowed), 1 if there is a fault, 2 if a
+    file can not be read.
     """
-    return max((_check_file(file, files, echo, credentials_dir) for file in files), default=OK)
+    loads: list[Load] = []
+    result = max((_check_file(file, files, echo, credentials_dir, loads) for file in files), default=OK)
+    for words in report(loads):
+        echo(words)
+    return result
 
 
-def _check_file(file: Path, files: list[Path], echo: Echo, credentials_dir: Path | None) -> int:
+def _check_file(file: Path, files: list[Path], echo: Echo, credentials_dir: Path | None, loads: list[Load]) -> int:
     try:
         payload = file.read_bytes()
         if _is_device(payload):
-            return _report_device(file, _judge(file, payload, files, echo, credentials_dir), echo)
+            verdict = _judge(file, payload, files, echo, credentials_dir)
+            if verdict.spec is not None and (one := load(str(file), verdict.spec, Environment(SystemClock()))):
+                loads.append(one)
+            return _report_device(file, verdict, echo)
         return _report_document(file, payload, echo)
     except OSError as error:
         echo(f"{error.filename or file}: can not be read: {error.strerror}")
@@ -146,6 +156,10 @@ def _in_other_case(link: str, file: Path, files: list[Path]) -> set[str]:
 def _summary(document: Any, faults: Faults) -> str:
     """What a document is that is no device config; rows that are no objects are faults."""
     if isinstance(document, Table):
+        if POINT_NAME.lower() not in map(str.lower, document.columns):
+            near = nearest(POINT_NAME, document.columns)
+            hint = f'rename "{near}"' if near else "a device config would begin with {"
+            faults.error("registry header", f'the column "{POINT_NAME}" is missing', hint)
         return f"a registry of {_rows(document.rows)} with the columns {', '.join(filter(None, document.columns))}"
     if not isinstance(document, list):
         return "an object without any key of a device config"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 from gateway.errors import ConfigFault
 from gateway.interfaces.base import Interface
@@ -29,3 +30,18 @@ def load(driver_type: str) -> type[Interface]:
         )
     interface: type[Interface] = import_module(f"{__name__}.{name}").Interface
     return interface
+
+
+def translated(driver_type: object, given: dict[str, Any]) -> dict[str, Any]:
+    """A ``driver_config`` that was written for VOLTTRON's driver of that name, in the words of ours.
+
+    Its ``modbus_tk`` asks unit 1 if none is named, and its ``endian`` is the order of all bytes of a number.
+    """
+    if driver_type != "modbus_tk":
+        return given
+    orders = {"big": "ABCD", "little": "DCBA"}
+    order = orders.get(str(given.get("endian", "")).lower())
+    taken = {"byte_order" if key == "endian" and order else key: value for key, value in given.items()}
+    if order and "byte_order" not in given:
+        taken["byte_order"] = order
+    return taken if given.keys() & {"slave_id", "unit_id", "device_id"} else {**taken, "slave_id": 1}

@@ -11,7 +11,8 @@ What to override, and what each must do:
 
 ``_register(row)``
     Make the register of a row; no network. ``shared(row, raw_type)`` gives the fields that every register has. A row that
-    can not work is a ``ConfigFault`` with the column in ``where``.
+    can not work is a ``ConfigFault`` with the column in ``where``. A driver whose rows may be several points overrides
+    ``_registers`` too, one whose rows refer to each other ``_complete``, one whose ``driver_config`` adds to rows ``cells``.
 ``_open()`` / ``_close()``
     Connect, disconnect. ``_open`` raises ``Unreachable``; ``_close`` never fails and may be called at any time.
 ``_plan(registers)``
@@ -36,72 +37,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from decimal import Decimal
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from gateway.allow import Allow
 from gateway.clock import Clock
-from gateway.errors import BadValue, ConfigFault, RequestError, Transient
+from gateway.errors import BadValue, ConfigFault, Rejected, Transient
 from gateway.interfaces._links import GiveWay as GiveWay
 from gateway.interfaces._links import Pool
+from gateway.interfaces._rows import MAX_INTERVAL as MAX_INTERVAL
+from gateway.interfaces._rows import MIN_INTERVAL as MIN_INTERVAL
+from gateway.interfaces._rows import Flag as Flag
+from gateway.interfaces._rows import RegistryRow as RegistryRow
+from gateway.interfaces._rows import shared as shared
+from gateway.interfaces._rows import text_value as text_value
 from gateway.model import PointError, Register, Scalar
-from gateway.values import coerce, from_raw, is_whole, to_raw
-
-MIN_INTERVAL, MAX_INTERVAL = 0.05, 31 * 86_400
-"""Seconds between two polls, of a device or a point."""
+from gateway.values import from_raw, shown, to_raw
 
 MaySend = Callable[[], None]
 """Raises when a write may not leave any more."""
-
-
-def _truth(value: object) -> object:
-    if isinstance(value, str):
-        words = {"true": True, "t": True, "yes": True, "y": True, "1": True}
-        words |= {"false": False, "f": False, "no": False, "n": False, "0": False, "": False}
-        return words.get(value.strip().lower(), value)
-    return value
-
-
-Flag = Annotated[bool, BeforeValidator(_truth)]
-"""A yes or no of a CSV: true, t, yes, y, 1 and their opposites, in any case."""
 
 
 class DriverConfig(BaseModel):
     """Base of a driver's ``driver_config`` model: unknown keys are faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RegistryRow(BaseModel):
-    """The columns that every registry may have; a driver adds its own.
-
-    Field aliases are the column titles; the header's case does not matter. An empty cell counts as absent, and every other
-    one comes as text, in JSON too; only objects and lists stay what they are.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    skip_if_blank: ClassVar[tuple[str, ...]] = ("Volttron Point Name",)
-    """The columns without which a row is a placeholder, left out with a warning."""
-
-    point_name: str = Field(alias="Volttron Point Name", min_length=1)
-    reference_name: str = Field("", alias="Reference Point Name")
-    units: str = Field("", alias="Units")
-    units_details: str = Field("", alias="Units Details")
-    unit_details: str = Field("", alias="Unit Details")
-    writable: Flag = Field(False, alias="Writable")
-    notes: str = Field("", alias="Notes")
-    description: str = Field("", alias="Description")
-    scale: float = Field(1, alias="Scale")
-    offset: float = Field(0, alias="Offset")
-    minimum: float | None = Field(None, alias="Min")
-    maximum: float | None = Field(None, alias="Max")
-    default: str | float | bool | None = Field(None, alias="Default Value")
-    deadband: float = Field(0, alias="Deadband", ge=0)
-    enum: str | dict[str, str] | None = Field(None, alias="Enum")
-    interval: float | None = Field(None, alias="Interval", ge=MIN_INTERVAL, le=MAX_INTERVAL)
-    max_step: float | None = Field(None, alias="Max Step", gt=0)
-    min_write_interval: float = Field(0, alias="Min Write Interval", ge=0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +74,7 @@ class Batch:
     converting: tuple[Register, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "converting", tuple(r for r in self.registers if r.converts))
+        object.__setattr__(self, "converting", tuple(r for r in self.registers if r.converts and not r.hidden))
 
 
 class Split(Exception):
@@ -121,6 +83,18 @@ class Split(Exception):
     def __init__(self, batches: Sequence[Batch]) -> None:
         super().__init__(f"split into {len(batches)} requests")
         self.batches = batches
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a poll takes of a link that devices may share: the link in words, requests, seconds that it is busy with them.
+
+    The seconds are what is known beforehand, 0 if nothing is.
+    """
+
+    link: str
+    requests: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +129,18 @@ class Interface:
         """The register of a validated row; never touches the network. Raises ConfigFault."""
         return self._register(row)
 
+    def registers(self, row: Any) -> tuple[Register, ...]:
+        """The registers of a validated row, mostly one; never touches the network. Raises ConfigFault."""
+        return self._registers(row)
+
+    def cells(self, cells: dict[str, Any]) -> dict[str, Any]:
+        """The filled cells of a row, by title, with what the ``driver_config`` has to add. Raises ConfigFault."""
+        return cells
+
+    def complete(self, registers: Sequence[Register]) -> tuple[tuple[Register, ...], list[ConfigFault]]:
+        """The registers of all rows, each with what it needs of others, and what is wrong with them together."""
+        return self._complete(registers)
+
     def check(self) -> None:
         """Whatever can be said against the ``driver_config`` without a network, as ConfigFault."""
 
@@ -174,6 +160,10 @@ class Interface:
         """Disconnect; may be called at any time, any number of times."""
         self._close()
 
+    def use(self, registers: Sequence[Register]) -> Use | None:
+        """What a poll of these registers takes of the device's link, without a network; None if it has none to share."""
+        return None
+
     def learned(self) -> tuple[str, ...]:
         """What was found out about the device and is worth knowing after a restart; the same object if there is no news.
 
@@ -185,8 +175,8 @@ class Interface:
         """What ``learned`` gave in an earlier run with the same config and registers; called before ``open``."""
 
     def batches(self, registers: Sequence[Register]) -> list[Batch]:
-        """Split a poll into batches, each of them one request."""
-        return self._plan(registers)
+        """Split a poll into batches, each of them one request; write-only points are in none."""
+        return self._plan([register for register in registers if not register.write_only])
 
     def read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         """A value or an error for each register of the batch, with at most one request on the wire.
@@ -198,7 +188,7 @@ class Interface:
         for register in batch.converting:
             raw = values[register.name]
             if not isinstance(raw, PointError):
-                values[register.name] = _converted(register, raw)
+                values[register.name] = self._converted(register, raw)
         return values
 
     def write(
@@ -208,14 +198,39 @@ class Interface:
 
         Raises what ``may_send`` raises, BadValue or OutOfRange before anything is sent, Rejected, Transient, Unreachable.
         """
-        raw = None if value is None else to_raw(register, value)
+        known = self._scaled(register, ask=True) if register.scale_register else register
+        raw = None if value is None else to_raw(known, value)
         taken = self._write(register, raw, options, may_send)
         try:
-            return None if taken is None else from_raw(register, taken)
+            result = None if taken is None else from_raw(known, taken)
         except BadValue as error:
             raise Transient(f"the write was confirmed, but now {error.message}") from error
+        if register.tolerance is not None and not _near(value, result, register.tolerance):
+            raise Rejected(
+                f"the device confirmed {shown(value)} and then holds {shown(result)}, which is not within the Tolerance"
+            )
+        return result
+
+    def _converted(self, register: Register, raw: Scalar) -> Scalar | PointError:
+        try:
+            return from_raw(self._scaled(register) if register.scale_register else register, raw)
+        except BadValue as error:
+            return PointError(error.code, error.message)
 
     def _register(self, row: Any) -> Register:
+        raise NotImplementedError
+
+    def _registers(self, row: Any) -> tuple[Register, ...]:
+        return (self._register(row),)
+
+    def _complete(self, registers: Sequence[Register]) -> tuple[tuple[Register, ...], list[ConfigFault]]:
+        return tuple(registers), []
+
+    def _scaled(self, register: Register, ask: bool = False) -> Register:
+        """The register with what its ``scale_register`` held when it was last read; ``ask``: read that now.
+
+        Raises BadValue if that is not known or no scale, and when it asks what a read raises.
+        """
         raise NotImplementedError
 
     def _open(self) -> None:
@@ -234,86 +249,9 @@ class Interface:
         raise NotImplementedError
 
 
-def shared(row: RegistryRow, raw_type: str) -> dict[str, Any]:
-    """The fields that every register has, from the common columns and the driver's raw type.
-
-    Raises ConfigFault with the column for limits the wrong way round, a Scale of 0, a bad Enum or Default Value.
-    """
-    if row.scale == 0:
-        raise ConfigFault("0 would make every value the same", "Scale", "1")
-    if row.minimum is not None and row.maximum is not None and row.minimum > row.maximum:
-        raise ConfigFault(f"{row.minimum} is above Max {row.maximum}", "Min")
-    scaled = row.scale != 1 or row.offset != 0
-    if scaled and raw_type not in ("integer", "float"):
-        raise ConfigFault(f"a {raw_type} point can not be scaled", "Scale")
-    enum = _enum(row.enum, raw_type)
-    whole = raw_type == "integer" and is_whole(row.scale) and is_whole(row.offset)
-    fields: dict[str, Any] = {
-        "name": row.point_name,
-        "type": "string" if enum else "integer" if whole else "float" if scaled else raw_type,
-        "raw_type": raw_type,
-        "units": row.units,
-        "writable": row.writable,
-        "minimum": row.minimum,
-        "maximum": row.maximum,
-        "enum": enum,
-        "description": row.description or row.notes,
-        "deadband": row.deadband,
-        "interval": row.interval,
-        "max_step": row.max_step,
-        "min_write_interval": row.min_write_interval,
-        "scale": int(row.scale) if is_whole(row.scale) else row.scale,
-        "offset": int(row.offset) if is_whole(row.offset) else row.offset,
-    }
-    return fields | {"default": _default(row.default, Register(**fields))}
-
-
-def text_value(register: Register, text: str) -> Scalar:
-    """A value written as text, as in a CSV cell: ``21.5``, ``true``, a text of the Enum. Raises BadValue, OutOfRange."""
-    if register.type == "string":
-        return coerce(register, text)
-    words = {"true": True, "false": False}
-    if text.strip().lower() in words:
-        return coerce(register, words[text.strip().lower()])
-    try:
-        return coerce(register, float(text) if register.type == "float" else _number(text))
-    except ValueError:
-        raise BadValue(f'"{text}" is not a {register.type}') from None
-
-
-def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
-
-
-def _default(default: str | float | bool | None, register: Register) -> Scalar | None:
-    if default is None:
-        return None
-    try:
-        return text_value(register, default) if isinstance(default, str) else coerce(register, default)
-    except RequestError as error:
-        raise ConfigFault(error.message, "Default Value") from None
-
-
-def _enum(enum: str | dict[str, str] | None, raw_type: str) -> dict[int, str] | None:
-    if enum is None:
-        return None
-    if raw_type != "integer":
-        raise ConfigFault(f"only integer points have an Enum, not {raw_type} ones", "Enum")
-    pairs = enum.items() if isinstance(enum, dict) else [part.partition("=")[::2] for part in enum.split(";")]
-    try:
-        table = {int(raw): text.strip() for raw, text in pairs}
-    except ValueError:
-        raise ConfigFault("write number=text pairs", "Enum", "0=Off;1=On") from None
-    if "" in table.values() or len(set(table.values())) < len(table) or len(table) < len(pairs):
-        raise ConfigFault("every number and every text may stand once, and no text is empty", "Enum", "0=Off;1=On")
-    return table
-
-
-def _converted(register: Register, raw: Scalar) -> Scalar | PointError:
-    try:
-        return from_raw(register, raw)
-    except BadValue as error:
-        return PointError(error.code, error.message)
+def _near(wanted: Scalar | None, taken: Scalar | None, tolerance: float) -> bool:
+    """Whether the device took a value: a number within the tolerance, anything else as it is."""
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (wanted, taken))
+    if not numbers:
+        return wanted == taken
+    return abs(Decimal(str(wanted)) - Decimal(str(taken))) <= Decimal(str(tolerance))

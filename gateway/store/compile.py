@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +120,7 @@ class _Compiler:
         driver = self._driver(document.get("driver_type"))
         if driver is None:
             return None
-        config = self._config(driver, given) if isinstance(given, dict) else None
+        config = self._config(driver, document.get("driver_type"), given) if isinstance(given, dict) else None
         interface = None if config is None else self._interface(driver, config)
         point_topics = device is not None and device.publish_depth_first
         registers = self._registers(driver, interface, rows, point_topics)
@@ -147,7 +148,7 @@ class _Compiler:
         if not isinstance(driver_config, dict) and ("driver_config",) not in self._links.broken:
             self._faults.error("driver_config", "is not an object", "{}")
         if not isinstance(rows, (Table, list, NoneType)):
-            hint = PREFIX + rows if isinstance(rows, str) and is_topic(rows) else ""
+            hint = PREFIX + re.sub(PREFIX, "", rows, flags=re.I) if isinstance(rows, str) and is_topic(rows) else ""
             self._faults.error("registry_config", "is neither a list of rows nor a link to a registry", hint)
 
     def _driver(self, driver_type: object) -> type[Interface] | None:
@@ -159,8 +160,10 @@ class _Compiler:
             self._faults.error(fault.where, fault.message, fault.suggestion)
             return None
 
-    def _config(self, driver: type[Interface], given: dict[str, Any]) -> DriverConfig | None:
+    def _config(self, driver: type[Interface], driver_type: object, given: dict[str, Any]) -> DriverConfig | None:
+        given = interfaces.translated(driver_type, given)
         known = only_known(given, keys(driver.Config), DRIVER_KEYS, "driver_config.", self._faults)
+        known = {key: value.records() if isinstance(value, Table) else value for key, value in known.items()}
         revealed = self._credentials.reveal(known)
         broken = self._broken("driver_config") | self._credentials.broken
         return checked(driver.Config, revealed, "driver_config.", self._faults, broken)
@@ -186,15 +189,19 @@ class _Compiler:
         if isinstance(rows, list) and len(rows) > MAX_ROWS:  # a CSV of that size was refused when it was read
             self._faults.error("registry_config", f"more than {MAX_ROWS} rows")
             return None
-        registry = Registry(driver.Row, interface.register if interface else None, point_topics, self._faults)
+        make, extend = (interface.registers, interface.cells) if interface else (None, None)
+        registry = Registry(driver.Row, make, point_topics, self._faults, extend)
         broken = {where[1] for where in self._links.broken if where[0] == "registry_config" and isinstance(where[1], int)}
         before = self._faults.count
         registry.read(rows, broken)
         if interface is None or self._faults.count > before:
             return None
-        if not registry.registers:
+        registers, faults = interface.complete(registry.registers)
+        for fault in faults:
+            self._faults.error(f'registry column "{fault.where}"', fault.message, fault.suggestion)
+        if not registers:
             self._faults.warn("registry_config", "no row is a point: the device has no points")
-        return tuple(registry.registers)
+        return registers
 
     def _remark(self, device: DeviceConfig, registers: tuple[Register, ...] | None) -> None:
         """What only the whole shows: the heartbeat's point, and flags that have no effect."""

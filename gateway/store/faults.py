@@ -159,9 +159,17 @@ def checked(
     except ValidationError as error:
         for loc, message, suggestion in problems(error):
             if not left_out.intersection(loc[:1]):
-                faults.error((prefix + ".".join(map(name, loc))).rstrip("."), message, suggestion)
+                near = _near_inside(model, loc) if message == _BROKEN["extra_forbidden"] else suggestion
+                faults.error((prefix + ".".join(map(name, loc))).rstrip("."), message, near)
         return None
     return None if left_out else made
+
+
+def _near_inside(model: type[BaseModel], loc: tuple[object, ...]) -> str:
+    """What an unknown key in an object under a key of the model is likely to mean, or nothing."""
+    annotation = model.model_fields[keys(model)[str(loc[0])]].annotation
+    inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return nearest(str(loc[-1]), keys(inner[0])) if inner and len(loc) > 1 else ""
 
 
 def _truths_for_numbers(model: type[BaseModel], given: Mapping[str, Any], prefix: str, faults: Faults) -> list[str]:

@@ -6,7 +6,7 @@ driver's row model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from gateway.errors import ConfigFault
 from gateway.interfaces.base import RegistryRow
 from gateway.model import Register
-from gateway.store.documents import Table
+from gateway.store.documents import MAX_ROWS, Table
 from gateway.store.faults import Faults, keys, name, nearest, problems
 from gateway.store.volttron import COLUMNS
 from gateway.topics import LEAVES
@@ -27,20 +27,25 @@ MAX_FAILED = 500
 
 LISTED = 20
 
-Make = Callable[[Any], Register]
+Make = Callable[[Any], Sequence[Register]]
+Extend = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Registry:
     """Judges the rows of one registry; ``registers`` are the good ones, ``faults`` says what is wrong with the others.
 
-    ``row`` is the driver's row model. ``make`` makes the register of a row, raising ConfigFault; without it (the driver's
-    config is bad) the rows are judged alone. ``point_topics`` is whether each point has a topic of its own.
+    ``row`` is the driver's row model. ``make`` makes the registers of a row, raising ConfigFault; without it (the driver's
+    config is bad) the rows are judged alone. ``extend`` adds to a row's cells, raising ConfigFault. ``point_topics`` is
+    whether each point has a topic of its own.
     """
 
-    def __init__(self, row: type[RegistryRow], make: Make | None, point_topics: bool, faults: Faults) -> None:
+    def __init__(
+        self, row: type[RegistryRow], make: Make | None, point_topics: bool, faults: Faults, extend: Extend | None = None
+    ) -> None:
         self.registers: list[Register] = []
         self._row = row
         self._make = make
+        self._extend = extend
         self._point_topics = point_topics
         self._faults = faults
         self._titles = {title.lower(): title for title in keys(row)}
@@ -60,7 +65,7 @@ class Registry:
 
     def _read_table(self, table: Table, broken: Container[int]) -> None:
         titles = [self._title(column, table.columns) for column in table.columns]
-        absent = [column for column in self._required() if column not in titles]
+        absent = [column for column in self._row.required(titles) if column not in titles]
         for column in absent:
             self._faults.error("registry header", f'the column "{column}" is missing')
         for index, (number, cells) in enumerate(table.rows):
@@ -70,11 +75,6 @@ class Registry:
             if index not in broken:
                 pairs = zip(titles, cells, strict=False)
                 self._judge(number, {title: cell for title, cell in pairs if title and cell != ""}, absent)
-
-    def _required(self) -> list[str]:
-        """The columns that a table must have."""
-        required = [title for title, field in keys(self._row).items() if self._row.model_fields[field].is_required()]
-        return list(dict.fromkeys((*required, *self._row.skip_if_blank)))
 
     def _title(self, column: str, columns: tuple[str, ...]) -> str:
         """The model's title of a column; "" if it is none."""
@@ -128,25 +128,47 @@ class Registry:
         return near
 
     def _judge(self, number: int, cells: dict[str, Any], absent: Collection[str] = ()) -> None:
-        if any(column not in cells and column not in absent for column in self._row.skip_if_blank):
+        if self._row.is_placeholder(dict.fromkeys(absent, "") | cells):
             self._skipped.append(number)
             return
         before = self._faults.count
         if POINT_NAME in cells:
             self._judge_name(number, cells[POINT_NAME])
         try:
+            cells = self._extend(cells) if self._extend else cells
+            absent = {*absent, *self._tell_lacking(number, cells, absent)}
             made = self._row.model_validate(cells)
-            register = self._make(made) if self._make else None
-            if register is not None and self._faults.count == before:
-                self.registers.append(register)
+            registers = self._make(made) if self._make and not absent else ()
+            if registers and self._faults.count == before:
+                self._add(number, registers)
         except ValidationError as error:
-            self._failed += bool(absent)  # such a row counts, though what it lacks was told of the header
+            self._failed += bool(absent)  # such a row counts, though what it lacks was told already
             for loc, message, suggestion in problems(error):
                 column = str(loc[0]) if loc else ""
                 if column not in absent:
                     self._fail(number, column, message, suggestion)
         except ConfigFault as fault:
             self._fail(number, fault.where, fault.message, fault.suggestion)
+
+    def _tell_lacking(self, number: int, cells: Mapping[str, Any], absent: Collection[str]) -> list[str]:
+        """The columns that a row needs and has not filled; those of ``absent`` have been told of the header."""
+        lacking = [column for column in self._row.required(cells) if column not in cells]
+        for column in lacking:
+            if column not in absent:
+                self._fail(number, column, "is missing")
+        return lacking
+
+    def _add(self, number: int, registers: Sequence[Register]) -> None:
+        """Keep the points of a row; those of an array have names of their own."""
+        if len(self.registers) + len(registers) > MAX_ROWS:
+            self._fail(number, "", f"the registry has more than {MAX_ROWS} points")
+            return
+        before = self._faults.count
+        if len(registers) > 1:
+            for register in registers:
+                self._judge_name(number, register.name)
+        if self._faults.count == before:
+            self.registers.extend(registers)
 
     def _judge_name(self, number: int, point: Any) -> None:
         if not isinstance(point, str):

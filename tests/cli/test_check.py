@@ -75,7 +75,7 @@ def test_a_link_is_found_up_to_the_folder_of_devices(tmp_path: Path, place: str)
 def test_given_files_come_first(site: Path):
     """A registry on the command line is used before one beside the config, by the longest end of its path."""
     config = site / "device.json"
-    near = write(site / "x" / "fake.csv", "not,a,registry\n1,2,3\n")
+    near = write(site / "x" / "fake.csv", "Volttron Point Name,not,its\n1,2,3\n")
     good = write(site / "y" / "registry_configs" / "fake.csv", REGISTRY)
     write(site / "fake.csv", "not,a,registry\n1,2,3\n")
 
@@ -137,7 +137,7 @@ def test_a_registry_alone_is_described(site: Path):
 
 def test_a_registry_alone_has_faults_of_form(site: Path):
     """Without a driver the form is judged: surplus cells, rows that are no objects, text that can not be read."""
-    ragged = write(site / "ragged.csv", "A,B\n1,2,3\n")
+    ragged = write(site / "ragged.csv", "A,Volttron Point Name\n1,2,3\n")
     rows = write(site / "rows.json", [5])
     broken = write(site / "broken.json", "[1")
     code, lines = run(ragged, rows, broken)
@@ -145,6 +145,20 @@ def test_a_registry_alone_has_faults_of_form(site: Path):
     assert code == 1
     assert [line.partition(":")[0] for line in lines if "1 fault" not in line] == ["ragged.csv", "rows.json", "broken.json"]
     assert lines[1] == "ragged.csv: 1 fault"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("driver_type: fake", "a device config would begin with {"),
+        ("null", "a device config would begin with {"),
+        ("Voltron Point Name,Type\np,float\n", 'rename "Voltron Point Name"'),
+    ],
+)
+def test_a_text_that_is_no_registry_is_not_taken_for_one(site: Path, text: str, hint: str):
+    """Every driver wants the points' names: without that column a file is no registry, and may be a broken config."""
+    fault = f'registry header: the column "Volttron Point Name" is missing (suggestion: {hint})'
+    assert run(write(site / "x.json", text)) == (1, [f"x.json: {fault}", "x.json: 1 fault"])
 
 
 def test_a_file_that_can_not_be_read_is_two(site: Path):
@@ -164,3 +178,31 @@ def test_secrets_are_looked_for_where_they_are_said_to_be(tmp_path: Path):
 
     assert run(device, credentials_dir=tmp_path / "vault")[0] == 0
     assert run(device)[0] == 1
+
+
+def test_devices_on_a_link_are_added_up(tmp_path: Path):
+    """Two devices behind one address that allows few requests: one line after all, and a warning that does not fail."""
+    row = {"Volttron Point Name": "p", "Modbus Register": ">H", "Point Address": "1"}
+    config = {"driver_type": "modbus", "interval": 1, "registry_config": [row]}
+    gate = {"device_address": "10.0.0.5", "requests_per_second": 1.5}
+    files = [write(tmp_path / f"{n}.json", config | {"driver_config": gate | {"slave_id": n}}) for n in (1, 2)]
+    code, lines = run(*files)
+
+    assert code == 0
+    assert [line.partition(":")[0] for line in lines[:2]] == ["1.json", "2.json"]
+    assert lines[2] == (
+        "10.0.0.5 port 502: 2 devices, every point once takes 2 requests and 1333 ms; polls take 133% of the time"
+    )
+    assert lines[3].startswith("10.0.0.5 port 502: warning: there is no such time")
+
+
+def test_a_serial_line_is_told_with_its_speed(tmp_path: Path):
+    """Two units on a line: what one poll of each takes, at the line's baud rate."""
+    row = {"Volttron Point Name": "p", "Modbus Register": ">H", "Point Address": "1"}
+    config = {"driver_type": "modbus", "interval": 1, "registry_config": [row]}
+    line = {"device_address": "/dev/ttyS99", "baudrate": 19200, "parity": "even"}
+    files = [write(tmp_path / f"{n}.json", config | {"driver_config": line | {"slave_id": n}}) for n in (1, 2)]
+
+    assert run(*files)[1][2:] == [
+        "/dev/ttyS99 at 19200 baud: 2 devices, every point once takes 2 requests and 25 ms; polls take 3% of the time"
+    ]

@@ -15,7 +15,7 @@ from gateway.allow import Allow
 from gateway.errors import BadValue, ConfigFault, OutOfRange, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces import load
 from gateway.interfaces._modbus.pdu import EXCEPTIONS, ModbusRegister, Table
-from gateway.interfaces.base import Environment, Split
+from gateway.interfaces.base import Environment, RegistryRow, Split
 from gateway.interfaces.modbus import Interface, ModbusConfig, ModbusRow
 from gateway.model import PointError, Register, Scalar
 from tests.fakes import FakeClock, Gate
@@ -24,7 +24,7 @@ from tests.interfaces.modbus.servers import RESET, Answer, PymodbusServer, Scrip
 
 DOCS = Path(__file__).parents[2] / "docs"
 SAMPLE = DOCS / "samples" / "modbus"
-REFERENCE = (DOCS / "drivers" / "modbus.md").read_text()
+REFERENCE = "".join((DOCS / "drivers" / page).read_text() for page in ("modbus.md", "modbus-registers.md"))
 CASE_M = {"H": 0, "I": 1, "Q": 3, "h": 7, "i": 8, "f": 10, "q": 12}
 """The layout of VOLTTRON's own tests; its little-endian half lies 100 higher."""
 
@@ -128,14 +128,13 @@ def test_the_unit_has_three_names(key: str) -> None:
         ModbusConfig.model_validate({"device_address": "plc-1", "slave_id": 1, "unit_id": 1, "device_id": 1})
 
 
-@pytest.mark.parametrize("key", ["addressing", "endian", "write_multiple_registers", "register_map"])
-def test_keys_of_modbus_tk_are_named_faults(key: str) -> None:
-    """A key that only VOLTTRON's modbus_tk driver knows is a fault at that key, which says so."""
+def test_endian_is_a_named_fault() -> None:
+    """VOLTTRON's drivers do not mean the same by endian, so one has to say which it is."""
     with pytest.raises(ValidationError) as raised:
-        ModbusConfig.model_validate({"device_address": "plc-1", key: "x"})
+        ModbusConfig.model_validate({"device_address": "plc-1", "endian": "little"})
     (fault,) = raised.value.errors()
-    assert fault["loc"] == (key,)
-    assert "modbus_tk" in fault["msg"]
+    assert fault["loc"] == ("endian",)
+    assert "word_order: little for CDAB, or byte_order: DCBA" in fault["msg"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +226,7 @@ def test_formats(kind: str, raw_type: str, count: int) -> None:
     ("kind", "suggestion"),
     [
         *(("H", ">H"), ("@f", ">f"), ("=q", ">q"), ("7s", "8s"), ("252s", "250s")),
-        *((kind, "BOOL, ") for kind in (">2H", ">B", "?", "", ">HH", "uint16", "s", "0s")),
+        *((kind, "BOOL, ") for kind in (">2H", ">B", "?", "", ">HH", "uint17", "s", "0s")),
     ],
 )
 def test_a_format_that_can_not_work_is_a_fault(kind: str, suggestion: str) -> None:
@@ -253,12 +252,18 @@ def test_addresses(text: object, address: int) -> None:
     assert register(">H", text).address == address
 
 
-@pytest.mark.parametrize("text", [-1, 65536, "40001x", "0x", "0xFFFFF", "1.5", True, "", "ten"])
+@pytest.mark.parametrize("text", [-1, 465537, "40001x", "0x", "0xFFFFF", "1.5", True, "", "ten"])
 def test_a_wrong_address_is_refused(text: object) -> None:
     """What is no address from 0 to 65535 is a fault at its column."""
     with pytest.raises(ValidationError) as raised:
         register(">H", text)
     assert raised.value.errors()[0]["loc"] == ("Point Address",)
+
+
+def test_an_address_beyond_the_wire_is_a_fault() -> None:
+    """There are 65,536 addresses; a number above is one of a manual, which has to be said by addressing."""
+    with pytest.raises(ConfigFault, match="65536 is above 65535"):
+        register(">H", 65536)
 
 
 def test_a_value_ends_at_the_last_address() -> None:
@@ -541,6 +546,25 @@ def test_a_point_that_may_not_be_read_is_a_fault(config: dict[str, Any], kind: s
 
 
 @pytest.mark.parametrize(
+    ("kind", "columns", "column"),
+    [
+        (">H", {"Default_Value": "70000"}, "Default Value"),
+        (">H", {"Default_Value": "6554", "Scale": "0.1"}, "Default Value"),
+        (">h", {"Default_Value": "-32769"}, "Default Value"),
+        (">f", {"Default_Value": "1e39"}, "Default Value"),
+        ("4s", {"Default_Value": "hello"}, "Default Value"),
+        (">H", {"Enum": "0=Off;65536=On"}, "Enum"),
+    ],
+)
+def test_what_can_not_be_written_is_a_fault(kind: str, columns: dict[str, str], column: str) -> None:
+    """A Default Value or a number of the Enum that a writable register can not hold; a read-only one uses neither."""
+    with pytest.raises(ConfigFault) as raised:
+        register(kind, 5, **columns)
+    assert raised.value.where == column
+    assert register(kind, 5, writable=False, **columns)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         *({"max_gap": -1}, {"max_registers": 0}, {"max_registers": 126}, {"max_bits": 2001}, {"holes": [["holding", 5]]}),
@@ -641,7 +665,8 @@ def test_the_sample_works() -> None:
 def test_every_key_and_column_is_described() -> None:
     """The reference names every key and its other names, every column, every exception in use, and holds the sample."""
     keys = set(ModbusConfig.model_fields) | {"unit_id", "device_id"}
-    columns = {f.alias for name, f in ModbusRow.model_fields.items() if f.alias}
+    common = {f.alias for f in RegistryRow.model_fields.values()}
+    columns = {f.alias for f in ModbusRow.model_fields.values() if f.alias and f.alias not in common}
     assert [word for word in sorted(keys | columns) if f"`{word}`" not in REFERENCE] == []
     assert [words for words in EXCEPTIONS.values() if words not in REFERENCE] == []
     assert (SAMPLE / "device.json").read_text() in REFERENCE

@@ -15,6 +15,9 @@ from gateway.interfaces.base import Environment
 from gateway.model import Fault
 from gateway.store.compile import Verdict, compile_device
 
+PLACES = ("kind", "mixed", "count", "precision", "divisor", "scale_kind", "tolerance", "write_only", "through", "read_back")
+"""What a Modbus register may say of itself beside its place."""
+
 CASES = Path(__file__).parent.parent / "cases"
 
 
@@ -48,9 +51,20 @@ def written(fault: Fault) -> list[str]:
 
 def point(register: Any) -> dict[str, Any]:
     """What a register says of itself that is not a default."""
-    plain = {"raw_type": register.type, "units": "", "writable": False, "scale": 1, "offset": 0, "deadband": 0}
+    plain = {
+        "mixed": False,
+        "divisor": 1,
+        "scale_kind": "power",
+        "count": 1,
+        "read_back": True,
+        "write_only": False,
+        "through": 0,
+        "no_value": [],
+    }
+    plain |= {"raw_type": register.type, "units": "", "writable": False, "scale": 1, "offset": 0, "deadband": 0}
     keys = ("type", "raw_type", "units", "writable", "minimum", "maximum", "default", "enum", "scale", "offset", "deadband")
     values = {key: getattr(register, key) for key in (*keys, "table", "address", "format") if hasattr(register, key)}
+    values |= {key: getattr(register, key, None) for key in PLACES} | {"no_value": sorted(register.no_value)}
     return {key: value for key, value in values.items() if value not in (plain.get(key), None)}
 
 

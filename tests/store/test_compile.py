@@ -157,6 +157,21 @@ def test_hostile_documents_are_refused_cheaply(payload: bytes, registry: bytes):
     assert min(run() for _ in range(3)) < (0.5 if traced else 0.05)
 
 
+def test_a_misspelt_key_inside_an_option_has_a_suggestion():
+    """Not only keys of the config itself are compared with what is known."""
+    assert errors(judge(fake(on_change={"max_silenc": 5}))) == [
+        "on_change.max_silenc: is not known (suggestion: max_silence)"
+    ]
+    assert errors(judge(fake(on_change={"x": 5}))) == ["on_change.x: is not known"]
+
+
+def test_a_link_with_its_prefix_in_capitals_is_shown_in_small_letters():
+    """The suggestion for a registry that is no link is one."""
+    for registry in ("r.csv", "CONFIG://r.csv"):
+        [fault] = judge(fake(registry_config=registry)).errors
+        assert fault.suggestion == "config://r.csv"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -36,13 +36,13 @@ class PlaceholderRow(Row):
     skip_if_blank: ClassVar[tuple[str, ...]] = ("Point Address", "Volttron Point Name")
 
 
-def make(row: Row) -> Register:
+def make(row: Row) -> tuple[Register]:
     """A driver's way with a row: two addresses are not to its liking."""
     if row.address == 13:
         raise ConfigFault("13 brings bad luck", "Point Address", "14")
     if row.address == 99:
         raise ConfigFault("99 is not made")
-    return Register(**shared(row, row.kind))
+    return (Register(**shared(row, row.kind)),)
 
 
 def read(source: Any, row: type[RegistryRow] = Row, point_topics: bool = False) -> tuple[Registry, list[str], list[str]]:

@@ -9,36 +9,37 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from gateway.errors import BadValue, OutOfRange
-from gateway.interfaces._modbus.pdu import WRITE_COIL, WRITE_REGISTERS, ModbusRegister, Query
+from gateway.interfaces._modbus.kinds import whole_range
+from gateway.interfaces._modbus.pdu import ModbusRegister
 from gateway.model import PointError, Scalar
 from gateway.values import shown
-
-_HEAD = struct.Struct(">BHH")
-
-
-def write_query(register: ModbusRegister, raw: Scalar) -> Query:
-    """Write a value: function 5 for a coil, 16 for registers; the echo is checked ([AP] 6.5, 6.12).
-
-    Raises BadValue or OutOfRange.
-    """
-    if register.table.bits:
-        pdu = _HEAD.pack(WRITE_COIL, register.address, 0xFF00 if raw else 0)
-        return Query(pdu, pdu, len(pdu))
-    data = encode(register, raw)
-    head = _HEAD.pack(WRITE_REGISTERS, register.address, register.count)
-    return Query(head + bytes((len(data),)) + data, head, len(head))
 
 
 def encode(register: ModbusRegister, raw: Scalar) -> bytes:
     """The bytes of a value in the order of the wire. Raises BadValue or OutOfRange if the registers can not hold it."""
-    data = _text_bytes(register, raw) if isinstance(raw, str) else _number_bytes(register, raw)
-    return _words_reversed(data) if register.mixed else data
+    if register.kind is None:
+        data = _number_bytes(register, raw)
+        return words_reversed(data) if register.mixed else data
+    try:
+        return ordered(register, register.kind.encode(raw, 2 * register.count))
+    except (BadValue, OutOfRange) as error:
+        raise type(error)(f'"{register.name}" {error.message}') from None
 
 
 def decode(register: ModbusRegister, data: bytes) -> Scalar | PointError:
     """The value of one point from the bytes of its registers."""
-    (value,) = struct.unpack(register.format, _words_reversed(data) if register.mixed else data)
-    return _text(value) if isinstance(value, bytes) else value
+    if register.kind is not None:
+        return register.kind.decode(ordered(register, data))
+    value: int | float
+    (value,) = struct.unpack(register.format, words_reversed(data) if register.mixed else data)
+    return value
+
+
+def ordered(register: ModbusRegister, data: bytes) -> bytes:
+    """The bytes of a register, from the order of the wire to the most significant first, or back: it is its own inverse."""
+    if register.mixed:
+        data = words_reversed(data)
+    return data[::-1] if register.format == "<" else data
 
 
 class BitLayout:
@@ -60,7 +61,7 @@ class WordLayout:
     """
 
     def __init__(self, registers: Sequence[ModbusRegister], start: int, end: int) -> None:
-        runs = {order: _disjoint(r for r in registers if r.format[0] == order and _plain(r)) for order in "><"}
+        runs = {order: _disjoint(r for r in registers if _plain(r) and r.format[0] == order) for order in "><"}
         together = {r.name for run in runs.values() for r in run}
         self._structs = [(_run_struct(order, run, start, end), [r.name for r in run]) for order, run in runs.items() if run]
         self._single = [
@@ -82,8 +83,13 @@ def layout(registers: Sequence[ModbusRegister], start: int, end: int) -> BitLayo
     return BitLayout(registers, start) if registers[0].table.bits else WordLayout(registers, start, end)
 
 
+def words_reversed(data: bytes) -> bytes:
+    """The 16-bit words in reverse order."""
+    return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
+
+
 def _plain(register: ModbusRegister) -> bool:
-    return not register.format.endswith("s") and (register.count == 1 or not register.mixed)
+    return register.kind is None and len(register.format) == 2 and (register.count == 1 or not register.mixed)
 
 
 def _disjoint(registers: Iterable[ModbusRegister]) -> list[ModbusRegister]:
@@ -102,11 +108,7 @@ def _run_struct(order: str, run: Sequence[ModbusRegister], start: int, end: int)
     return struct.Struct("".join([*parts, f"{2 * (end - start)}x"]))
 
 
-def _words_reversed(data: bytes) -> bytes:
-    return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
-
-
-def _number_bytes(register: ModbusRegister, raw: float) -> bytes:
+def _number_bytes(register: ModbusRegister, raw: Scalar) -> bytes:
     try:
         return struct.pack(register.format, raw)
     except (struct.error, OverflowError):
@@ -116,22 +118,5 @@ def _number_bytes(register: ModbusRegister, raw: float) -> bytes:
 def _range(register: ModbusRegister) -> str:
     if register.raw_type != "integer":
         return ""
-    bits = 16 * register.count
-    least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if register.format[1].islower() else (0, (1 << bits) - 1)
+    least, most = whole_range(16 * register.count, register.format[1].islower())
     return f" ({least} to {most})"
-
-
-def _text_bytes(register: ModbusRegister, text: str) -> bytes:
-    size = 2 * register.count
-    if not text.isascii() or "\0" in text:
-        raise BadValue(f'"{register.name}" takes ASCII text, not {shown(text)}')
-    if len(text) > size:
-        raise OutOfRange(f'"{register.name}" takes at most {size} characters, not {len(text)}')
-    return text.encode("ascii").ljust(size, b"\0")
-
-
-def _text(data: bytes) -> str | PointError:
-    text = data.rstrip(b"\0 ")
-    if not text.isascii() or b"\0" in text:
-        return PointError("bad_value", f"the device holds {shown(data.hex(' '))}, which is not ASCII text")
-    return text.decode("ascii")

@@ -20,6 +20,7 @@ from pydantic import (
 
 from gateway.allow import is_ip_address
 from gateway.interfaces._modbus.limits import ReadKeys
+from gateway.interfaces._modbus.rows import RegisterKeys
 
 _HOST = re.compile(r"(?![\d.]+$)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?")
 _PATH = re.compile(r"/[\x21-\x7e]+")
@@ -44,8 +45,8 @@ def _place(value: str) -> str:
     )
 
 
-def _foreign(value: object) -> None:
-    raise ValueError("a key of modbus_tk, which this driver does not have: remove it")
+def _endian(value: object) -> None:
+    raise ValueError("with driver_type modbus, say word_order: little for CDAB, or byte_order: DCBA")
 
 
 def _stopbits(value: float) -> float:
@@ -58,7 +59,6 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-Foreign = Annotated[None, BeforeValidator(_foreign)]
 Word = BeforeValidator(_lower)
 
 
@@ -74,7 +74,7 @@ class Rs485(BaseModel):
     delay_before_rx: float = Field(0, ge=0, le=1)
 
 
-class ModbusConfig(ReadKeys):
+class ModbusConfig(ReadKeys, RegisterKeys):
     """The ``driver_config``. Times are in seconds; what depends on other keys stands below them."""
 
     device_address: Annotated[str, AfterValidator(_place)]
@@ -106,10 +106,7 @@ class ModbusConfig(ReadKeys):
     key: str | None = None
     server_name: str | None = Field(None, min_length=1)
 
-    addressing: Foreign = None
-    endian: Foreign = None
-    write_multiple_registers: Foreign = None
-    register_map: Foreign = None
+    endian: Annotated[None, BeforeValidator(_endian)] = None
 
     @field_validator("transport", mode="before")
     @classmethod

@@ -52,7 +52,7 @@ class Learned:
         news = False
         if span.size > self._answered[span.table]:
             news = self._longer(span)
-        if span in self._bad:
+        if self._bad and span in self._bad:
             self._bad.discard(span)
             news = True
         return self._resolve(span) or news if self._doubts else news

@@ -64,12 +64,13 @@ class ReadKeys(DriverConfig):
 class Limits:
     """What a request must keep to.
 
-    It bridges holes of up to ``gap`` addresses, never one that overlaps ``never``, and reads at most ``registers`` or
-    ``bits`` addresses; ``lengths`` are smaller limits for single tables. ``apart`` are spans that no request for several
-    points holds whole, and ``cuts`` those that are divided at a place.
+    It bridges holes of up to ``gap`` addresses, and what ``pad`` rows name if ``pads``, never one that overlaps ``never``,
+    and reads at most ``registers`` or ``bits`` addresses; ``lengths`` are smaller limits for single tables. ``apart`` are
+    spans that no request for several points holds whole, and ``cuts`` those that are divided at a place.
     """
 
     gap: int = 0
+    pads: bool = True
     registers: int = Table.HOLDING.most
     bits: int = Table.COIL.most
     never: tuple[Span, ...] = ()
@@ -82,9 +83,10 @@ class Limits:
         most = self.bits if table.bits else self.registers
         return min([most, *(length for of, length in self.lengths if of == table)])
 
-    def bridges(self, hole: Span) -> bool:
-        """Whether a request may read over this hole between two points."""
-        return hole.size <= self.gap and not any(span.overlaps(hole) for span in self.never)
+    def bridges(self, hole: Span, named: int = 0) -> bool:
+        """Whether a request may read over this hole between two points; ``pad`` rows name its first ``named`` addresses."""
+        size = hole.size - named if self.pads else hole.size
+        return size <= self.gap and not any(span.overlaps(hole) for span in self.never)
 
     def parts(self, span: Span, at: int) -> bool:
         """Whether a run of points that covers ``span`` has to end before its newest one, which begins at ``at``."""
@@ -94,7 +96,7 @@ class Limits:
 
     def without_holes(self) -> Limits:
         """The same, but nothing is read that no point asks for."""
-        return replace(self, gap=0)
+        return replace(self, gap=0, pads=False)
 
 
 NO_LIMITS = Limits()
@@ -104,4 +106,4 @@ NO_LIMITS = Limits()
 def configured(keys: ReadKeys) -> Limits:
     """The limits that a ``driver_config`` gives."""
     never = tuple(Span(TABLES[table], first, last + 1) for table, first, last in keys.holes)
-    return Limits(keys.max_gap, keys.max_registers, keys.max_bits, never)
+    return Limits(keys.max_gap, registers=keys.max_registers, bits=keys.max_bits, never=never)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.errors import Transient
+from gateway.interfaces._modbus.kinds import Kind
 from gateway.model import Register
 
 EXCEPTIONS = {
@@ -25,7 +26,7 @@ EXCEPTIONS = {
 }
 """The words for the exception codes ([AP] 7)."""
 
-WRITE_COIL, WRITE_REGISTERS = 5, 16
+WRITE_COIL, WRITE_REGISTER, WRITE_COILS, WRITE_REGISTERS, MASK_REGISTER = 5, 6, 15, 16, 22
 MAX_WRITE_REGISTERS = 123
 """The most that one request writes ([AP] 6.12)."""
 
@@ -55,7 +56,13 @@ class Table(IntEnum):
 class ModbusRegister(Register):
     """A point at ``count`` addresses of a table, from ``address`` (0-based, as on the wire).
 
-    ``format`` is the struct format of its value, empty for a bit. ``mixed`` says that its 16-bit words are in reverse order.
+    ``format`` is the struct format of a plain number, or only the byte order where ``kind`` says what the registers hold;
+    it is empty for a bit of a table of bits. ``mixed`` says that its 16-bit words are in reverse order.
+
+    ``write`` is the function that writes it (5, 6, 15, 16 or 22). ``read_back`` is whether a write is followed by a read.
+    ``reference`` is the Register Name in the registry. ``scale_from`` is the register that holds the scale, ``scale_kind``
+    what that does: power, factor or divisor. ``through`` is how many addresses behind its end are named by ``pad`` rows:
+    they may be read with it, as if a point were there. ``pad`` marks the register of such a row, which is no point.
     """
 
     table: Table
@@ -63,6 +70,14 @@ class ModbusRegister(Register):
     count: int
     format: str = ""
     mixed: bool = False
+    kind: Kind | None = None
+    write: int = 0
+    read_back: bool = True
+    reference: str = ""
+    scale_from: ModbusRegister | None = None
+    scale_kind: str = "power"
+    through: int = 0
+    pad: bool = False
 
     @property
     def end(self) -> int:

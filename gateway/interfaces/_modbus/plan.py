@@ -38,14 +38,15 @@ class ModbusBatch(Batch):
 def plan(registers: Sequence[ModbusRegister], limits: Limits = NO_LIMITS) -> list[ModbusBatch]:
     """The batches that read these registers, each once."""
     runs: list[list[ModbusRegister]] = []
-    end = 0
+    end = named = 0
     for register in sorted(registers, key=lambda r: (r.table, r.address, -r.count)):
-        if runs and _joins(runs[-1][0], end, register, limits):
+        if runs and _joins(runs[-1][0], end, register, limits, named - end):
             runs[-1].append(register)
             end = max(end, register.end)
+            named = max(named, register.end + register.through)
         else:
             runs.append([register])
-            end = register.end
+            end, named = register.end, register.end + register.through
     return [_batch(run) for run in runs]
 
 
@@ -57,14 +58,14 @@ def parts(batch: ModbusBatch, limits: Limits = NO_LIMITS) -> list[ModbusBatch]:
     return plan(batch.registers[:middle], limits) + plan(batch.registers[middle:], limits)
 
 
-def _joins(first: ModbusRegister, end: int, register: ModbusRegister, limits: Limits) -> bool:
+def _joins(first: ModbusRegister, end: int, register: ModbusRegister, limits: Limits, named: int) -> bool:
     if register.table != first.table:
         return False
     span = Span(first.table, first.address, max(end, register.end))
     if span.size > limits.most(span.table):
         return False
     hole = Span(first.table, end, register.address)
-    return (hole.size <= 0 or limits.bridges(hole)) and not limits.parts(span, register.address)
+    return (hole.size <= 0 or limits.bridges(hole, named)) and not limits.parts(span, register.address)
 
 
 def _batch(run: Sequence[ModbusRegister]) -> ModbusBatch:

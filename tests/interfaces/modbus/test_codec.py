@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pymodbus.pdu import bit_message, register_message
 
 from gateway.errors import BadValue, OutOfRange, Transient
-from gateway.interfaces._modbus.codec import BitLayout, WordLayout, decode, encode, write_query
+from gateway.interfaces._modbus.codec import BitLayout, WordLayout, decode, encode
+from gateway.interfaces._modbus.kinds import Text
 from gateway.interfaces._modbus.pdu import EXCEPTIONS, ModbusRegister, Query, Refusal, Table, read_query
+from gateway.interfaces._modbus.writes import write_query
 from gateway.model import PointError
 
 NUMBERS = [order + code for order in "><" for code in "hHiIlLqQefd"]
@@ -23,12 +25,13 @@ def word(kind: str, address: int = 0, name: str = "P", *, mixed: bool = False) -
     raw_type = "string" if kind.endswith("s") else "float" if kind[-1] in "efd" else "integer"
     count = struct.calcsize(kind) // 2
     place: dict[str, Any] = {"table": Table.HOLDING, "address": address, "count": count, "format": kind, "mixed": mixed}
+    place |= {"write": 16, **({"format": ">", "kind": Text()} if raw_type == "string" else {})}
     return ModbusRegister(name=name, type=raw_type, raw_type=raw_type, writable=True, **place)
 
 
 def coil(address: int, name: str = "P") -> ModbusRegister:
     """A point that is a coil."""
-    place: dict[str, Any] = {"table": Table.COIL, "address": address, "count": 1}
+    place: dict[str, Any] = {"table": Table.COIL, "address": address, "count": 1, "write": 5}
     return ModbusRegister(name=name, type="boolean", raw_type="boolean", writable=True, **place)
 
 
@@ -41,7 +44,7 @@ def expected(register: ModbusRegister, data: bytes, start: int) -> object:
     """The value by the plainest way: word by word, then byte by byte."""
     words = [data[2 * (at - start) : 2 * (at - start) + 2] for at in range(register.address, register.end)]
     stream = b"".join(reversed(words) if register.mixed else words)
-    if register.format.endswith("s"):
+    if isinstance(register.kind, Text):
         text = stream.rstrip(b"\0 ")
         return text.decode("ascii") if text.isascii() and b"\0" not in text else PointError
     order = "little" if register.format[0] == "<" else "big"
@@ -132,7 +135,7 @@ def test_text_is_padded_with_nul() -> None:
 
 def test_text_that_does_not_fit_is_refused() -> None:
     """A text that is too long, not ASCII, or holds NUL is refused before it is sent."""
-    with pytest.raises(OutOfRange, match="at most 4 characters"):
+    with pytest.raises(OutOfRange, match="at most 4 bytes"):
         encode(word("4s"), "abcde")
     for text in ("grün", "a\0b"):
         with pytest.raises(BadValue, match="ASCII"):
