@@ -412,7 +412,7 @@ class Coordinator:
             self._collected = []
             self._control_replay.run([Subscription(wide, qos=0)], quiet=0)
             self._control.unsubscribe([wide])
-            self._manager.clear(self._collected)
+            self._manager.clear(self._left_of(path, self._collected))
             self._collected = None
             log.info("cleared what was left of a device that is no more", device=path)
 
@@ -424,6 +424,13 @@ class Coordinator:
         self._control.unsubscribe(filters)
         gone = self._leases_seen.keys() - self._actuator.leased()
         self._manager.clear(self._topics.lease(path) for path in gone)
+
+    def _left_of(self, path: str, retained: list[str]) -> list[str]:
+        """Of the topics retained below a device those that are its own: one below it keeps its status, and so its owner."""
+        below = {topic: self._topics.device_path(topic) or "" for topic in retained}
+        told = {place.removesuffix("/status") for place in below.values() if place.endswith("/status")}
+        others = tuple(other + "/" for other in told | self._catalog.entries.keys() if other.startswith(path + "/"))
+        return [topic for topic, place in below.items() if not place.startswith(others)]
 
     # ---- messages on the control link
 

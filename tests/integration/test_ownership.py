@@ -234,6 +234,27 @@ def test_clearing_the_status_frees_a_device(client: TestClient, pair: Gateways) 
     assert_one_poller_each(client, {"C/B/D": b.id})
 
 
+def test_what_is_left_of_a_device_is_cleared_without_those_below_it(
+    client: TestClient, pair: Gateways, kept: Callable[..., dict[str, Any]]
+) -> None:
+    """A status that names us with no config behind it goes, points and all; devices below it keep their status and owner."""
+    a = pair("a")
+    a.kill()
+    left = {"devices/C/B/D/status": {"gateway": a.id}, "devices/C/B/D/Fan/Speed": 7}
+    others = {"devices/C/B/D/sub/status": {"gateway": "absent"}, "devices/C/B/D/sub/all": {"values": {"kW": 1}}}
+    for topic, payload in (left | others).items():
+        client.publish(topic, payload, retain=True)
+    client.publish("config/devices/C/B/D/sub", device(), retain=True)
+    client.publish("config/devices/C/B/D/own", device(), retain=True)
+    mark = client.mark()
+    a.start()
+    eventually(lambda: not left.keys() & kept("devices/#").keys(), "what is left is cleared")
+    assert client.online("C/B/D/own", after=mark)["gateway"] == a.id
+    time.sleep(1.5 * SECOND)
+    assert {topic: kept("devices/#")[topic].json for topic in others} == others
+    assert [m.topic for m in client.messages("devices/C/B/D/#", after=mark) if not m.payload and m.topic not in left] == []
+
+
 def test_a_gateway_is_silent_about_what_is_not_its_own(client: TestClient, pair: Gateways) -> None:
     """Whatever is asked of a device, well or badly, its owner alone answers, once; the other may pause or stop."""
     a, b = pair("a"), pair("b")
