@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli.importing.app import imports
+from gateway.cli.scanning.app import scans
 
 main = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+main.add_typer(imports, name="import")
+main.add_typer(scans, name="scan")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,62 @@
+"""The commands of ``gateway import``. What a command needs is imported when it is called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+imports = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Source = Annotated[Path, typer.Argument(metavar="FILE", help="The file to read; it is not changed.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write; made if it is not there.")]
+Under = Annotated[
+    str, typer.Option(metavar="PATH", help="What stands before a device's name in its path: campus and building.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there with other content.")]
+
+UNDER = "campus/building"
+
+
+@imports.callback()
+def _about() -> None:
+    """Make device configs and registries of maps in other formats.
+
+    Each file that is written stands at the path of its topic: publish it there, retained. Nothing is published by this
+    command, and no device is asked.
+    """
+
+
+@imports.command()
+def thingsboard(file: Source, output: Folder, under: Under = UNDER, force: Force = False) -> None:
+    """Import a modbus.json of ThingsBoard's gateway.
+
+    Each slave becomes a device with its registry. Whatever can not be carried over is a line on standard error, with its
+    place in the file and what to do. The exit code is 0 if all was carried over, 1 if something was not, 2 if nothing was
+    written.
+    """
+    from gateway.cli.importing.command import import_file
+    from gateway.cli.importing.thingsboard import convert
+
+    raise typer.Exit(import_file(convert, file, output, under, force, print, _complain))
+
+
+@imports.command()
+def telegraf(file: Source, output: Folder, under: Under = UNDER, force: Force = False) -> None:
+    """Import the [[inputs.modbus]] of a Telegraf configuration (TOML).
+
+    Each becomes a device with its registry, and one that asks several slaves a device for each. All three forms are read:
+    configuration_type register, request and metric. Whatever can not be carried over is a line on standard error, with its
+    place in the file and what to do. The exit code is 0 if all was carried over, 1 if something was not, 2 if nothing was
+    written.
+    """
+    from gateway.cli.importing.command import import_file
+    from gateway.cli.importing.telegraf import convert
+
+    raise typer.Exit(import_file(convert, file, output, under, force, print, _complain))
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)
