@@ -122,6 +122,14 @@ def test_the_tutorial(tmp_path: Path, demo: str, own_broker: Callable[..., OwnBr
         running.stop()
 
 
+def test_the_import_of_a_map(tmp_path: Path) -> None:
+    """Each command of the page on imports shows what it says, on the file that the page shows."""
+    document = ROOT / "docs/how-to/import-maps.md"
+    reader = Reader(tmp_path)
+    reader.write(document, str)
+    assert reader.follow(document) > 2
+
+
 # ---- the ACL sample
 
 

@@ -130,7 +130,7 @@ class Fields:
             kind = self._register_type(kind, given)
         if kind.lower() in NUMBERS | FLOATS | {"bit", "string"}:
             return kind.lower()
-        raise Skip(f'the type "{kind}" is not known' if kind else "it has no type")
+        raise Skip(f'the type "{kind.upper()}" is not known' if kind else "it has no type")
 
     def _register_type(self, kind: str, given: Mapping[str, Any]) -> str:
         """The register form's own names; a field lists its addresses there."""

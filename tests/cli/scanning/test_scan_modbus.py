@@ -78,22 +78,8 @@ def test_landmarks_are_looked_at(server: PymodbusServer):
 def test_documents_can_be_used_as_they_are(server: PymodbusServer, tmp_path: Path):
     """A config and a registry are written for each unit, which ``gateway check`` finds nothing wrong with."""
     out = tmp_path / "out"
-    code, _, err = run(
-        *(
-            "--host",
-            "127.0.0.1",
-            "--port",
-            server.port,
-            "--units",
-            "3,9",
-            "--addresses",
-            "0-300",
-            "-o",
-            out,
-            "--under",
-            "a/b",
-        )
-    )
+    options = ("--units", "3,9", "--addresses", "0-300", "--step", 4, "-o", out, "--under", "a/b")
+    code, _, err = run("--host", "127.0.0.1", "--port", server.port, *options)
     assert code == 0, err
     lines: list[str] = []
 
