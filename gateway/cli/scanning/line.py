@@ -15,14 +15,14 @@ AWAY = (10, 11)
 BUSY_TRIES = 3
 
 
-class Client(Protocol):
-    """A connection to one unit."""
+class Wire(Protocol):
+    """What carries requests to the units of a link."""
 
     def open(self) -> None:
         """Connect; does nothing if connected. Raises Unreachable."""
         ...
 
-    def exchange(self, query: Query) -> bytes:
+    def exchange(self, unit: int, query: Query) -> bytes:
         """The data of the reply. Raises Refusal, Transient, Unreachable."""
         ...
 
@@ -34,14 +34,12 @@ class Client(Protocol):
 class Line:
     """Asks the units of one link; ``pause`` is in seconds, ``requests`` counts what was sent."""
 
-    def __init__(self, connect: Callable[[int], Client], pause: float, sleep: Callable[[float], None]) -> None:
+    def __init__(self, wire: Wire, pause: float, sleep: Callable[[float], None]) -> None:
         self.requests = 0
-        self._connect = connect
+        self._wire = wire
         self._pause = pause
         self._sleep = sleep
-        self._unit = -1
         self._reached = False
-        self._client: Client | None = None
 
     def ask(self, unit: int, query: Query) -> bytes:
         """The data of the reply. A busy unit is asked again.
@@ -68,27 +66,17 @@ class Line:
 
     def close(self) -> None:
         """Disconnect."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._wire.close()
 
     def _once(self, unit: int, query: Query) -> bytes:
         self.requests += 1
         if self._pause:
             self._sleep(self._pause)
         try:
-            client = self._to(unit)
-            client.open()
+            self._wire.open()
             self._reached = True
-            return client.exchange(query)
+            return self._wire.exchange(unit, query)
         except Unreachable as error:
             if self._reached:
                 raise Transient(error.message) from error
             raise
-
-    def _to(self, unit: int) -> Client:
-        if self._client is None or unit != self._unit:
-            self.close()
-            self._unit = unit
-            self._client = self._connect(unit)
-        return self._client

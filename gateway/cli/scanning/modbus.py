@@ -71,7 +71,7 @@ def scan(
 
 def _look(link: Link, units: Sequence[int], starts: Sequence[int], last: int, pause: float, result: Scan) -> None:
     """Fill in the result; Ctrl-C leaves what is known."""
-    line = Line(link.client, pause, time.sleep)
+    line = Line(link.wire(), pause, time.sleep)
     try:
         find(line, units, starts, last, result, passing)
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from pydantic import ValidationError
 
 from gateway.allow import Allow
 from gateway.clock import SystemClock
+from gateway.cli.scanning.line import Wire
 from gateway.errors import ConfigFault
 from gateway.interfaces._modbus.client import TcpClient
 from gateway.interfaces._modbus.config import ModbusConfig
+from gateway.interfaces._modbus.pdu import Query
 from gateway.interfaces.base import Environment
 from gateway.interfaces.modbus import Interface
 from gateway.settings import SettingsError, load
@@ -93,10 +95,36 @@ class Link:
         except ConfigFault as fault:
             raise BadOption(f"{fault.where}: {fault.message}") from None
 
-    def client(self, unit: int) -> TcpClient:
-        """A connection to one unit; it is not open yet."""
-        config = self._config(unit)
-        return TcpClient(config.device_address, config.port, config.slave_id, config.timeout, self.env)
+    def wire(self) -> Wire:
+        """What carries requests there; it is not open yet."""
+        return _Wire(self._config, self.env)
 
     def _config(self, unit: int) -> ModbusConfig:
         return ModbusConfig(**self.driver_config, slave_id=unit)
+
+
+class _Wire:
+    """A connection for each unit, one at a time."""
+
+    def __init__(self, config: Callable[[int], ModbusConfig], env: Environment) -> None:
+        self._config = config
+        self._env = env
+        self._unit = 1
+        self._client = self._to(1)
+
+    def open(self) -> None:
+        self._client.open()
+
+    def exchange(self, unit: int, query: Query) -> bytes:
+        if unit != self._unit:
+            self.close()
+            self._unit = unit
+            self._client = self._to(unit)
+        return self._client.exchange(query)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _to(self, unit: int) -> TcpClient:
+        config = self._config(unit)
+        return TcpClient(config.device_address, config.port, config.slave_id, config.timeout, self._env)

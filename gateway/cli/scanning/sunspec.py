@@ -27,13 +27,11 @@ def scan(link: Link, unit: int, pause: float, everything: bool, output: Output) 
     0 if all went well, 1 if something of the device is not in the documents, 2 if it is no SunSpec device, can not be
     reached, or nothing could be written, 130 after Ctrl-C.
     """
-    line = Line(link.client, pause, time.sleep)
     try:
         link.check()
         models = Models()
         models.get(1)
-        chain = Chain(find_base(line, unit))
-        walk(line, unit, chain)
+        chain = _read(link, unit, pause)
         result, grid = mapped(chain, models, f"{link.name}_{unit}", link.driver_config | {"slave_id": unit}, everything)
         Console().print(grid)
         return _deliver(result, output)
@@ -43,6 +41,15 @@ def scan(link: Link, unit: int, pause: float, everything: bool, output: Output) 
     except KeyboardInterrupt:
         complain("stopped: nothing was written")
         return STOPPED
+
+
+def _read(link: Link, unit: int, pause: float) -> Chain:
+    """The chain of a device. Raises NoChain, Unreachable."""
+    line = Line(link.wire(), pause, time.sleep)
+    try:
+        chain = Chain(find_base(line, unit))
+        walk(line, unit, chain)
+        return chain
     finally:
         line.close()
 
