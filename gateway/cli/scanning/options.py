@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.allow import Allow
-from gateway.clock import SystemClock
 from gateway.cli.scanning.line import Wire
+from gateway.clock import SystemClock
 from gateway.errors import ConfigFault
 from gateway.interfaces._modbus.client import TcpClient
 from gateway.interfaces._modbus.config import ModbusConfig
