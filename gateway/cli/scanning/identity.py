@@ -17,20 +17,32 @@ REGULAR = 2
 
 OBJECTS = {0: "vendor", 1: "product_code", 2: "revision", 3: "url", 4: "product", 5: "model", 6: "application"}
 MAX_REPLIES = 8
-_HEAD = 6
+_OBJECTS = 7
+"""Where the objects begin in a reply, behind their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityQuery(Query):
-    """A request whose reply has no fixed length: ``data`` gives what stands after function and MEI type."""
+    """A request whose reply has no fixed length: it tells how many objects there are, and each how long it is."""
+
+    def due(self, reply: bytes) -> int:
+        """The length of the reply, once so much of it is there that it can be told."""
+        if not reply.startswith(self.head) or len(reply) < _OBJECTS:
+            return 0
+        at = _OBJECTS
+        for _ in range(reply[_OBJECTS - 1]):
+            if len(reply) < at + 2:
+                return 0
+            at += 2 + reply[at + 1]
+        return at
 
     def data(self, reply: bytes) -> bytes:
-        """What the reply holds. Raises Refusal, or Transient if it does not belong to this request."""
+        """What the reply holds after function and MEI type. Raises Refusal, or Transient if it does not belong to this."""
         if len(reply) == 2 and reply[0] == FUNCTION | 0x80:
             raise Refusal(reply[1])
-        if len(reply) >= 2 + _HEAD - 1 and reply.startswith(self.head):
-            return reply[2:]
-        raise Transient("the device answered a request for its identification with something else")
+        if len(reply) != self.due(reply):
+            raise Transient("the device answered a request for its identification with something else")
+        return reply[len(self.head) :]
 
 
 def identity_query(first: int) -> IdentityQuery:
@@ -55,14 +67,12 @@ def identify(line: Line, unit: int) -> dict[str, str]:
 
 
 def parse(data: bytes) -> tuple[dict[int, str], int]:
-    """The objects of a reply, and the number of the first that is still to be asked for (0: none). Raises Transient."""
+    """The objects of a reply, and the number of the first that is still to be asked for (0: none)."""
     _code, _conformity, more, following, count = data[:5]
     objects: dict[int, str] = {}
     at = 5
     for _ in range(count):
-        if len(data) < at + 2 or len(data) < at + 2 + data[at + 1]:
-            raise Transient("the device's identification is cut short")
-        size = data[at + 1]
-        objects[data[at]] = data[at + 2 : at + 2 + size].decode("latin-1").strip(" \0")
+        number, size = data[at : at + 2]
+        objects[number] = data[at + 2 : at + 2 + size].decode("latin-1").strip(" \0")
         at += 2 + size
     return objects, following if more == 0xFF else 0

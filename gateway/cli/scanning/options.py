@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from pydantic import ValidationError
 from gateway.allow import Allow
 from gateway.cli.scanning.line import Wire
 from gateway.clock import SystemClock
-from gateway.errors import ConfigFault
-from gateway.interfaces._modbus.client import TcpClient
+from gateway.errors import ConfigFault, Transient
+from gateway.interfaces._modbus.client import line_of
 from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces._modbus.pdu import Query
 from gateway.interfaces.base import Environment
@@ -97,34 +98,33 @@ class Link:
 
     def wire(self) -> Wire:
         """What carries requests there; it is not open yet."""
-        return _Wire(self._config, self.env)
+        return _Wire(self._config(1), self.env)
 
     def _config(self, unit: int) -> ModbusConfig:
         return ModbusConfig(**self.driver_config, slave_id=unit)
 
 
 class _Wire:
-    """A connection for each unit, one at a time."""
+    """A line of our own, with the gaps that it needs."""
 
-    def __init__(self, config: Callable[[int], ModbusConfig], env: Environment) -> None:
+    def __init__(self, config: ModbusConfig, env: Environment) -> None:
         self._config = config
-        self._env = env
-        self._unit = 1
-        self._client = self._to(1)
+        self._now = env.clock.now
+        self._line = line_of(config, env)
+        self._rest: dict[int, float] = {}
 
     def open(self) -> None:
-        self._client.open()
+        if not self._line.ready():
+            self._line.open()
 
     def exchange(self, unit: int, query: Query) -> bytes:
-        if unit != self._unit:
-            self.close()
-            self._unit = unit
-            self._client = self._to(unit)
-        return self._client.exchange(query)
+        """Ask; a unit that was silent is left alone until a late reply can not be taken for another."""
+        time.sleep(max(self._config.frame_gap, self._rest.pop(unit, 0) - self._now()))
+        try:
+            return self._line.exchange(unit, query, self._config.timeout)
+        except Transient:
+            self._rest[unit] = self._now() + self._line.rest(self._config.timeout)
+            raise
 
     def close(self) -> None:
-        self._client.close()
-
-    def _to(self, unit: int) -> TcpClient:
-        config = self._config(unit)
-        return TcpClient(config.device_address, config.port, config.slave_id, config.timeout, self._env)
+        self._line.close()

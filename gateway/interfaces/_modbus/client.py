@@ -87,9 +87,13 @@ class Client:
         return self._seat
 
     def _line(self) -> ModbusLine:
-        config = self._config
-        character = config.character if config.serial else 0.0
-        return ModbusLine(_stream(config, self._env), _FRAMINGS[config.framing](), self._env.clock, character, config.echo)
+        return line_of(self._config, self._env)
+
+
+def line_of(config: ModbusConfig, env: Environment) -> ModbusLine:
+    """A line of its own to what a config names, for somebody who shares it with nobody; it is not open yet."""
+    character = config.character if config.serial else 0.0
+    return ModbusLine(_stream(config, env), _FRAMINGS[config.framing](), env.clock, character, config.echo)
 
 
 def tls_files(config: ModbusConfig) -> TlsFiles:

@@ -97,7 +97,8 @@ class RtuFraming:
         """The length of the frame that may begin here; 0 if none does."""
         if data[at + 1 : at + 2] == bytes((query.pdu[0] | 0x80,)):
             return 5
-        return query.length + 3 if data.startswith(query.head, at + 1) else 0
+        due = query.due(data[at + 1 :])
+        return due + 3 if due else 0
 
 
 class AsciiFraming:

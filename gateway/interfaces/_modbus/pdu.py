@@ -101,6 +101,10 @@ class Query:
     head: bytes
     length: int
 
+    def due(self, reply: bytes) -> int:
+        """How many bytes a good reply that begins so has; 0 if it can not be one, or does not tell yet."""
+        return self.length if reply.startswith(self.head) else 0
+
     def data(self, reply: bytes) -> bytes:
         """What the reply holds after its head. Raises Refusal, or Transient if it does not belong to this request."""
         if len(reply) == self.length and reply.startswith(self.head):
