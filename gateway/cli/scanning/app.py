@@ -76,18 +76,21 @@ def modbus(
     from gateway.cli.scanning.modbus import scan
     from gateway.cli.scanning.options import BadOption, Output, numbers
     from gateway.cli.scanning.ranges import TOP, landmarks, starts
+    from gateway.cli.scanning.units import Window
 
     line = {"baudrate": baudrate, "parity": parity, "stopbits": stopbits}
     link = _link(host, serial, settings, port=port, transport=transport, framing=framing, timeout=timeout, **line)
     try:
         wanted = numbers(units, "--units", 255)
-        window = numbers(addresses, "--addresses", TOP) if addresses else []
+        asked = numbers(addresses, "--addresses", TOP) if addresses else []
     except BadOption as fault:
         raise typer.BadParameter(str(fault)) from None
-    first, last = (window[0], window[-1]) if window else (0, FIRST_WINDOW - 1)
-    positions = starts(first, last, step) + ([] if window else landmarks())
+    if asked:
+        window = Window(tuple(starts(asked[0], asked[-1], step)), asked[0], asked[-1])
+    else:
+        window = Window((*starts(0, FIRST_WINDOW - 1, step), *landmarks()), 0, TOP)
     where = Output(output, under, force)
-    raise typer.Exit(scan(link, wanted, positions, last if window else TOP, pause, where, as_json))
+    raise typer.Exit(scan(link, wanted, window, pause, where, as_json))
 
 
 @scans.command()

@@ -15,7 +15,7 @@ from gateway.cli.importing.model import ImportFault, Result
 from gateway.cli.scanning.line import Line
 from gateway.cli.scanning.options import BadOption, Link, Output, shortened
 from gateway.cli.scanning.report import device, grid, plain
-from gateway.cli.scanning.units import Found, Progress, answers, explore
+from gateway.cli.scanning.units import Found, Progress, Window, answers, explore
 from gateway.errors import Unreachable
 
 STOPPED = 130
@@ -46,9 +46,7 @@ class Scan:
         }
 
 
-def scan(
-    link: Link, units: Sequence[int], starts: Sequence[int], last: int, pause: float, output: Output, as_json: bool
-) -> int:
+def scan(link: Link, units: Sequence[int], window: Window, pause: float, output: Output, as_json: bool) -> int:
     """Scan a link and show what is there; the exit code.
 
     0 if all went well, 1 if something found has no place in the documents, 2 if nobody is there or nothing could be written,
@@ -57,7 +55,7 @@ def scan(
     result = Scan(link.name)
     try:
         link.check()
-        _look(link, units, starts, last, pause, result)
+        _look(link, units, window, pause, result)
     except (BadOption, Unreachable) as error:
         complain(str(error))
         return FAILED
@@ -69,11 +67,11 @@ def scan(
     return code if result.found else FAILED
 
 
-def _look(link: Link, units: Sequence[int], starts: Sequence[int], last: int, pause: float, result: Scan) -> None:
+def _look(link: Link, units: Sequence[int], window: Window, pause: float, result: Scan) -> None:
     """Fill in the result; Ctrl-C leaves what is known."""
     line = Line(link.wire(), pause, time.sleep)
     try:
-        find(line, units, starts, last, result, passing)
+        find(line, units, window, result, passing)
     except KeyboardInterrupt:
         result.stopped = True
     finally:
@@ -81,7 +79,7 @@ def _look(link: Link, units: Sequence[int], starts: Sequence[int], last: int, pa
         line.close()
 
 
-def find(line: Line, units: Sequence[int], starts: Sequence[int], last: int, result: Scan, progress: Progress) -> None:
+def find(line: Line, units: Sequence[int], window: Window, result: Scan, progress: Progress) -> None:
     """Ask who is there, then look at each of those. Raises Unreachable if nobody ever answers the connection."""
     for unit in units:
         progress(f"unit {unit} of {units[-1]}: asking")
@@ -93,7 +91,7 @@ def find(line: Line, units: Sequence[int], starts: Sequence[int], last: int, res
         result.found[0].remarks.append("every unit answers: probably one device that does not look at the unit; shown once")
         del result.found[1:]
     for found in result.found:
-        explore(line, found, starts, last, progress)
+        explore(line, found, window, progress)
 
 
 def _deliver(link: Link, scan_: Scan, output: Output) -> int:

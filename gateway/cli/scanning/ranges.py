@@ -25,10 +25,9 @@ class Sweep:
         self.most = most
         self._readable = readable
 
-    def run(self, starts: Iterable[int], last: int = TOP) -> None:
-        """Ask at each of the starts, and follow what is there to both sides, up to the last address."""
-        missing = -1
-        done = -1
+    def run(self, starts: Iterable[int], first: int = 0, last: int = TOP) -> None:
+        """Ask at each of the starts, and follow what is there to both sides, from the first to the last address."""
+        missing = done = first - 1
         for start in sorted(set(starts)):
             if done < start <= last:
                 missing, done = self._at(start, missing, done, last)

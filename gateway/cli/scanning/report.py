@@ -11,8 +11,8 @@ from gateway.cli.importing.model import Device, Result, Row
 from gateway.cli.scanning.units import Found
 
 TITLES = ("coil", "discrete", "holding", "input")
-MAX_ROWS = 2000
-"""The most points of one device that a scan writes: who wants more should ask for them."""
+MAX_ROWS = 500
+"""The most points of one table that a scan writes: nobody wants all of a device that has every address."""
 
 NAMES = ("vendor", "product_code", "product", "model", "revision")
 
@@ -24,14 +24,16 @@ def device(found: Found, driver_config: Mapping[str, Any], name: str, result: Re
         limits = [found.most[title] for title in titles if title in found.most]
         if limits:
             config[key] = min(limits)
-    rows = [row for title in TITLES for row in _rows(found, title)]
-    if len(rows) > MAX_ROWS:
-        result.lost(
-            name, f"{len(rows)} registers can be read, the first {MAX_ROWS} became points: name a range by --addresses"
-        )
+    rows: list[Row] = []
+    for title in TITLES:
+        found_rows = list(_rows(found, title))
+        rows += found_rows[:MAX_ROWS]
+        if len(found_rows) > MAX_ROWS:
+            told = f"{title}: {len(found_rows)} addresses can be read, the first {MAX_ROWS} became points: see --addresses"
+            result.lost(name, told)
     for remark in found.remarks:
         result.note(name, remark)
-    return Device(name, config, {"interval": 60}, rows[:MAX_ROWS])
+    return Device(name, config, {"interval": 60}, rows)
 
 
 def _rows(found: Found, title: str) -> Iterable[Row]:

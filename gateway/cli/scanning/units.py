@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.cli.scanning.identity import identify
@@ -19,6 +19,15 @@ SILENCES = 3
 """After so many addresses in a row without any answer a table is left."""
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which addresses are looked at: those asked first, and the first and last that any request may name."""
+
+    starts: tuple[int, ...]
+    first: int
+    last: int
 
 
 class Silent(Exception):
@@ -51,16 +60,15 @@ def answers(line: Line, unit: int) -> bool:
     return True
 
 
-def explore(line: Line, found: Found, starts: Iterable[int], last: int, progress: Progress) -> None:
+def explore(line: Line, found: Found, window: Window, progress: Progress) -> None:
     """Fill in what a unit is and has; what is known so far is in ``found`` whatever interrupts it."""
     found.identity = identify(line, found.unit)
     if not found.identity and _fails(line, found.unit):
         found.remarks.append("answers each read with server device failure: it may be a gateway, and nobody behind it")
         return
-    positions = list(starts)
     for table in TABLES:
         progress(f"unit {found.unit}: {TITLES[table]}")
-        _Reader(line, found, table).run(positions, last)
+        _Reader(line, found, table).run(window)
 
 
 def _fails(line: Line, unit: int) -> bool:
@@ -91,11 +99,11 @@ class _Reader:
         self._values = found.values.setdefault(self._title, {})
         self._silences = 0
 
-    def run(self, starts: Iterable[int], last: int) -> None:
+    def run(self, window: Window) -> None:
         sweep = Sweep(self._readable, self._table.most)
         self._found.ranges[self._title] = sweep.found
         try:
-            sweep.run(starts, last)
+            sweep.run(window.starts, window.first, window.last)
         except Refusal as refusal:
             if refusal.code != 1:
                 raise

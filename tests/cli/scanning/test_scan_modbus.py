@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from pymodbus.simulator import DataType, SimData, SimDevice
+from pyModbusTCP.server import ModbusServer
 from typer.testing import CliRunner
 
 from gateway.cli import main
@@ -113,6 +114,24 @@ def test_one_device_at_every_unit_is_shown_once(tmp_path: Path):
     assert "does not look at the unit" in unit["remarks"][0]
     assert unit["ranges"]["holding"] == [[0, 999]]
     assert unit["ranges"]["coil"] == [[0, 1999]]
+
+
+def test_a_device_that_has_every_address(tmp_path: Path):
+    """Of a server that answers at each address, as pyModbusTCP's does, the first ones of each table become points."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    server = ModbusServer("127.0.0.1", port, no_block=True)
+    server.start()
+    try:
+        options = ("--units", "1", "--addresses", "0-2999", "-o", tmp_path)
+        code, _, err = run("--host", "127.0.0.1", "--port", port, *options)
+    finally:
+        server.stop()
+
+    assert code == 1
+    assert "holding: 3000 addresses can be read, the first 500 became points: see --addresses" in err
+    registry = (tmp_path / "config" / "registry_configs" / "campus" / "building" / "127.0.0.1_1.csv").read_text()
+    assert len(registry.splitlines()) == 1 + 4 * 500
 
 
 def test_nobody_there_is_two():
