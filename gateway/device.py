@@ -322,7 +322,7 @@ class Device:
         if poll is not None and poll.answered:
             poll.abandon(Transient(reason.message))
             self._publish(poll)
-        self._rounds.leave_out({}, now)
+        self._rounds.forget()
         self._next_try = now + self._backoff.next()
         self.last.failed((register.name for register in self.spec.registers), reason)
         state = DeviceState.OFFLINE

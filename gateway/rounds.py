@@ -9,8 +9,8 @@ from gateway.schedule import Schedule
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep
 
-RETRY_UNSUPPORTED = 60.0
-"""Seconds after which points that the device does not know are asked for again."""
+RETRY_UNSUPPORTED, RETRY_AT_LAST = 60.0, 3600.0
+"""Seconds after which points that the device does not know are asked for again: at first, and in the end."""
 TOGETHER = 0.001
 """Seconds: points that are due within this time are asked for in one poll, whatever their intervals."""
 MAX_SETS = 256
@@ -34,6 +34,8 @@ class Rounds:
         self._sets: dict[tuple[Schedule, ...], tuple[Register, ...]] = {}
         self._left_out: dict[str, PointError] = {}
         self._ask_again = 0.0
+        self._wait = RETRY_UNSUPPORTED
+        self._asked_again: frozenset[str] = frozenset()
         self._failing: dict[str, PointError] = {}
 
     def begin(self, now: float, everything: bool) -> tuple[Register, ...]:
@@ -44,7 +46,7 @@ class Rounds:
             self._asked = tuple([s for s in self._schedules if s.due <= now + TOGETHER])
         self._advance(now, everything)
         if self._left_out and now >= self._ask_again:
-            self.leave_out({}, now)
+            self._retry()
         return self._sets.get(self._asked) or self._set()
 
     def left_out(self) -> Mapping[str, PointError]:
@@ -58,15 +60,29 @@ class Rounds:
         """A poll is over, and its errors are all told: the errors of all points at present, not asked ones too."""
         if self._failing or poll.errors:
             self._failing = {n: e for n, e in self._failing.items() if n not in poll.values} | poll.errors
-            self.leave_out(self._left_out | {name: error for name, error in poll.errors.items() if error.unsupported}, now)
+            self._leave_out({name: error for name, error in poll.errors.items() if error.unsupported}, now)
         return self._failing
 
-    def leave_out(self, unsupported: dict[str, PointError], now: float) -> None:
-        """Do not ask for these points for a while."""
-        if unsupported.keys() != self._left_out.keys():
-            self._left_out = unsupported
-            self._ask_again = now + RETRY_UNSUPPORTED
-            self._sets.clear()
+    def forget(self) -> None:
+        """The device went away: ask for everything when it is back, for it may be another one."""
+        self._left_out, self._asked_again, self._wait = {}, frozenset(), RETRY_UNSUPPORTED
+        self._sets.clear()
+
+    def _leave_out(self, unsupported: dict[str, PointError], now: float) -> None:
+        """Do not ask for these points, and those that are left out already, for a while."""
+        if unsupported.keys() <= self._left_out.keys():
+            return
+        if not unsupported.keys() <= self._asked_again | self._left_out.keys():
+            self._wait, self._asked_again = RETRY_UNSUPPORTED, frozenset()
+        self._left_out = self._left_out | unsupported
+        self._ask_again = now + self._wait
+        self._sets.clear()
+
+    def _retry(self) -> None:
+        """Leave nothing out; what is refused again is asked for less often."""
+        self._wait = min(2 * self._wait, RETRY_AT_LAST)
+        self._asked_again, self._left_out = frozenset(self._left_out), {}
+        self._sets.clear()
 
     def _restart(self, now: float) -> None:
         self._failing = {}

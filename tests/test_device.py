@@ -385,6 +385,22 @@ def test_points_still_unsupported_wait_another_minute() -> None:
     rig.poll(b=2.0)
 
 
+def test_points_that_stay_unsupported_are_asked_less_and_less_often() -> None:
+    """After 1, 2, 4 ... minutes, hourly in the end; another refusal, or a new connection, begins with a minute again."""
+    rig = Rig(A, B, interval=20)
+    rig.poll(a=UNSUPPORTED, b=2.0)
+    minutes = []
+    while len(minutes) < 9:
+        rig.clock.advance(rig.device.step() - rig.clock.now())
+        again = {"a": UNSUPPORTED} if rig.clock.now() >= rig.device._rounds._ask_again else {}
+        rig.poll(**again, b=2.0)
+        minutes += [(rig.clock.now() - 1_000) / 60] if again else []
+    assert minutes == [1, 3, 7, 15, 31, 63, 123, 183, 243]
+    rig.next_poll(b=UNSUPPORTED)
+    rig.clock.advance(60)
+    rig.poll(a=UNSUPPORTED, b=2.0)
+
+
 def test_a_new_connection_asks_for_everything() -> None:
     """After an outage it may be another device: nothing is left out."""
     rig = Rig()
