@@ -31,7 +31,7 @@ def house(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A gateway with a short grace, for all tests of the module."""
     with Site(broker, tmp_path_factory.mktemp("leases")) as site:
         client = site.connect()
-        edge = site.gateway(actuator={"preempt_grace": GRACE})
+        edge = site.gateway(actuator={"preempt_grace": GRACE, "announce_interval": 0.5})
         client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json["state"] == "online")
         yield site
 
@@ -200,6 +200,19 @@ def test_a18_cancel(client: TestClient, pair: tuple[str, str]) -> None:
     assert [answer["info"] for answer in answers] == ["AGENT_ID_TASK_ID_MISMATCH", "TASK_ID_DOES_NOT_EXIST", ""]
     assert answers[2] == {"result": "SUCCESS", "info": "", "data": {}}
     assert holder(client, path) is None
+
+
+def test_a19_lease_is_announced_while_it_lasts(client: TestClient, pair: tuple[str, str]) -> None:
+    """Who holds the device is told at the start, then again and again with the time that remains, and once at the end."""
+    path, mark = pair[0], client.mark()
+    schedule(client, "A", slot(path, 0.5, 3))
+    client.wait_for(f"actuator/leases/{path}", lambda m: m.payload, after=mark)
+    client.wait_for(f"actuator/leases/{path}", lambda m: m.payload == b"", after=mark)
+    *told, last = list(client.messages(f"actuator/leases/{path}", after=mark))
+    assert len(told) >= 3
+    assert len({(m.json["holder"], m.json["until"], m.json["fence"]) for m in told}) == 1
+    assert last.payload == b""
+    assert all(m.expiry is not None for m in told)
 
 
 def test_a20_a26_reading_needs_no_lease(client: TestClient, pair: tuple[str, str]) -> None:
