@@ -58,6 +58,8 @@ def _engineering(point: Register, raw: float) -> float:
         value = round(value, point.precision)
     if point.type == "integer":
         value = round(value)
+    elif isinstance(value, int) and abs(value) <= EXACT:
+        value = float(value)  # a scale in the device may be whole today and not tomorrow
     if isinstance(value, int) and not _fits(value):
         raise BadValue(f"the device holds {raw}, which Scale and Offset bring beyond 64 bits")
     return value
