@@ -69,6 +69,11 @@ class RegistryRow(BaseModel):
         """Whether a row with these filled cells is to be left out."""
         return any(column not in cells for column in cls.skip_if_blank)
 
+    @classmethod
+    def placeholder_words(cls) -> str:
+        """Why rows are left out, in words."""
+        return f"no {' or '.join(cls.skip_if_blank)}"
+
 
 def shared(row: RegistryRow, raw_type: str, **own: Any) -> dict[str, Any]:
     """The fields that every register has, from the common columns, the driver's raw type, and what it says of its ``own``.

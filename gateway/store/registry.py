@@ -61,7 +61,7 @@ class Registry:
         else:
             self._read_list(source, broken)
         if self._skipped:
-            self._faults.warn(f"registry {_rows(self._skipped)}", f"no {' or '.join(self._row.skip_if_blank)}: left out")
+            self._faults.warn(f"registry {_rows(self._skipped)}", f"{self._row.placeholder_words()}: left out")
 
     def _read_table(self, table: Table, broken: Container[int]) -> None:
         titles = [self._title(column, table.columns) for column in table.columns]

@@ -39,7 +39,10 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     }
     if verdict.spec is not None:
         device = verdict.spec.device.model_dump(exclude_defaults=True) | {"driver_type": verdict.spec.driver_type}
-        shown |= {"device": device, "config": verdict.spec.config.model_dump(exclude_defaults=True)}
+        shown |= {
+            "device": device,
+            "config": verdict.spec.config.model_dump(exclude_defaults=True, exclude={"register_map"}),
+        }
         shown["points"] = {register.name: point(register) for register in verdict.spec.registers}
     return {key: value for key, value in shown.items() if value not in ([], {}, None)}
 

@@ -108,7 +108,7 @@ class Maker:
             mixed = (row.word_order == "little") == (order == ">")
         if row.mixed_endian or row.mixed:
             mixed = not mixed
-        return order, mixed
+        return order, mixed and of.count > 1
 
     def _base_order(self, row: ModbusRow, of: TypeOf) -> tuple[str, bool]:
         if of.order:

@@ -108,6 +108,11 @@ class ModbusRow(RegistryRow):
             return True
         return NAME not in cells and not is_pad(cells)
 
+    @classmethod
+    def placeholder_words(cls) -> str:
+        """Why rows are left out, in words."""
+        return f"no {NAME}, or a {REGISTER} that begins with #"
+
 
 def is_pad(cells: Mapping[str, Any]) -> bool:
     """Whether the filled cells of a row say that it is no point, only registers that may be read over."""
