@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Transient, Unreachable
-from gateway.interfaces.base import Batch
+from gateway.interfaces.base import Batch, Environment
 from gateway.model import DeviceState, PointError, Register
+from gateway.payloads import dump
 from gateway.rounds import RETRY_UNSUPPORTED, TOGETHER, Rounds
+from gateway.store.compile import compile_device
 from gateway.sweep import Sweep
 from tests.fakes import FakeClock, Wire, point, spec
 from tests.test_device import UNSUPPORTED, Rig
@@ -80,6 +82,26 @@ def test_missed_ticks_are_counted_for_each_interval() -> None:
     it.begin(1_000.0, False)
     assert names(it.begin(1_006.5, False)) == ["0"]
     assert (it.missed, it.late) == (5, 5.5)
+
+
+@pytest.mark.parametrize("column", ["Interval", "polling_interval", "POLLING_INTERVAL"])
+def test_the_column_has_volttrons_name_too(column: str) -> None:
+    """An interval in a registry is a point's own; a blank one is the device's, and the intervals are told in order."""
+    rows = [{"Point Name": name, "Volttron Point Name": name, column: cell} for name, cell in [("a", "300"), ("b", "")]]
+    document = {"driver_type": "fake", "registry_config": rows, "interval": 5}
+    spec = compile_device("C/B/D", dump(document), {}, Environment(FakeClock()), None).spec
+    assert spec is not None
+    assert ([register.interval for register in spec.registers], spec.intervals) == ([300, None], (5, 300))
+
+
+@pytest.mark.parametrize("cell", ["0", "0.04", "-1", "2678401", "often", "nan"])
+def test_an_interval_that_can_not_be_is_a_fault(cell: str) -> None:
+    """It has the bounds of the device's own."""
+    row = {"Point Name": "a", "Volttron Point Name": "a", "Interval": cell}
+    verdict = compile_device(
+        "C/B/D", dump({"driver_type": "fake", "registry_config": [row]}), {}, Environment(FakeClock()), None
+    )
+    assert [fault.where for fault in verdict.errors] == ['registry row 1, key "Interval"']
 
 
 # ---- devices with points of several intervals

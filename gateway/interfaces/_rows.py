@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.errors import BadValue, ConfigFault, RequestError
 from gateway.model import Register, Scalar
@@ -55,7 +55,9 @@ class RegistryRow(BaseModel):
     max_step: float | None = Field(None, alias="Max Step", gt=0)
     min_write_interval: float = Field(0, alias="Min Write Interval", ge=0)
     enum: str | dict[str, str] | None = Field(None, alias="Enum")
-    interval: float | None = Field(None, alias="Interval", ge=MIN_INTERVAL, le=MAX_INTERVAL)
+    interval: float | None = Field(
+        None, validation_alias=AliasChoices("Interval", "polling_interval"), ge=MIN_INTERVAL, le=MAX_INTERVAL
+    )
     precision: int | None = Field(None, alias="Precision", ge=0, le=15)
 
     @classmethod
