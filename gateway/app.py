@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -195,6 +196,7 @@ def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     threading.stack_size(STACK)
     _raise_file_limit()
+    _make_directory(settings.state_dir)
     gateway = Gateway(settings, SystemClock(), os.urandom(8).hex())
     stop = threading.Event()
 
@@ -208,6 +210,13 @@ def run(settings: Settings) -> int:
     stop.wait()
     log.info("the gateway stops")
     return 1 if gateway.stop() else 0
+
+
+def _make_directory(state_dir: Path) -> None:
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:  # what needs it tells so, too
+        log.error("the state directory can not be made", state_dir=str(state_dir), reason=error.strerror)  # noqa: TRY400  # the reason is enough
 
 
 def _raise_file_limit() -> None:

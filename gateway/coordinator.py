@@ -267,7 +267,7 @@ class Coordinator:
     # ---- the order on a connection
 
     def _sync(self) -> None:
-        self._control.subscribe(Subscription(f, as_published=True) for f in self._topics.request_filters(self._scope))
+        self._control.subscribe(Subscription(f, qos=2, as_published=True) for f in self._topics.request_filters(self._scope))
         self._board.tell_gateway(early=True)
         whole = self._replay_configs()
         self._read_owners()

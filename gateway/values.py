@@ -7,12 +7,15 @@ does not fit is refused, never bent: a value in a reading that can not be told b
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from gateway.errors import BadValue, OutOfRange
 from gateway.model import Register, Scalar
+
+_WHOLE = re.compile(r"\s*(-?[0-9]{1,20})(?:\.0*)?\s*")
 
 EXACT = 2**53
 """The greatest number up to which a float holds every integer, and so the greatest that every JSON reader keeps."""
@@ -123,17 +126,15 @@ def _enum_text(point: Register, value: Any) -> str:
     if isinstance(value, str) and value in point.enum.values():
         return value
     if isinstance(value, str):
-        value = _integer_text(value)
+        value = _whole_number(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value in point.enum:
         return point.enum[int(value)]
     raise BadValue(f'"{point.name}" takes one of {", ".join(point.enum.values())}', enum=list(point.enum.values()))
 
 
-def _integer_text(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+def _whole_number(text: str) -> int | None:
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def _check_limits(point: Register, value: float) -> None:

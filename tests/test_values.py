@@ -118,13 +118,15 @@ def test_limits_are_not_for_booleans() -> None:
     assert coerce(point("boolean", minimum=2), False) is False
 
 
-@pytest.mark.parametrize(("value", "text"), [("Off", "Off"), ("Auto", "Auto"), (0, "Off"), (7.0, "Auto"), ("7", "Auto")])
+@pytest.mark.parametrize(
+    ("value", "text"), [("Off", "Off"), ("Auto", "Auto"), (0, "Off"), (7.0, "Auto"), ("7", "Auto"), ("7.0", "Auto")]
+)
 def test_enum_takes_a_text_or_its_number(value: Any, text: str) -> None:
     """An Enum point takes one of its texts, or the number of one."""
     assert coerce(enum(Off=0, Auto=7), value) == text
 
 
-@pytest.mark.parametrize("value", ["off", "On", 1, 0.5, True, False, None, "", "7.0", math.nan, [0]])
+@pytest.mark.parametrize("value", ["off", "On", 1, 0.5, True, False, None, "", "7.5", "0_7", math.nan, [0]])
 def test_enum_refuses_others_and_names_its_texts(value: Any) -> None:
     """Anything else is refused with the texts that there are, a boolean too."""
     with pytest.raises(BadValue, match="one of Off, Auto") as raised:

@@ -27,6 +27,8 @@ class OnChange(BaseModel):
 def _on_change(value: object) -> object:
     words: dict[str, object] = {"true": {}, "false": None}
     taken = words.get(str(value).lower(), value)
+    if isinstance(taken, dict) and isinstance(taken.get("max_silence"), bool):
+        raise ValueError("max_silence is a number of seconds")  # noqa: TRY004  # what pydantic takes for a fault
     if taken is not None and not isinstance(taken, dict):
         raise ValueError('write true, false or {"max_silence": seconds}')
     return taken

@@ -93,7 +93,7 @@ class TestClient:
 
     # ---- sending
 
-    def subscribe(self, *filters: str, qos: int = 1) -> None:
+    def subscribe(self, *filters: str, qos: int = 2) -> None:
         """Subscribe and wait until the broker has confirmed it."""
         _, mid = self._paho.subscribe([(self._prefix + entry, qos) for entry in filters])
         with self._changed:

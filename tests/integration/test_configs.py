@@ -278,9 +278,10 @@ def test_a_document_over_256_kib_is_refused(client: TestClient, path: str):
 
 
 def test_a_missing_state_dir_is_told_with_its_reason(site: Site):
-    """A gateway whose state directory is not there says so, and why, for as long as that is so."""
+    """A gateway whose state directory can not be made says so, and why, for as long as that is so."""
     client, edge = site.connect(), site.gateway(start=False)
     (edge.directory / "state").rmdir()
+    (edge.directory / "state").write_text("a file is in its way")
     edge.start()
     put(client, "C/B/D", fake())
     client.online("C/B/D")
@@ -288,5 +289,17 @@ def test_a_missing_state_dir_is_told_with_its_reason(site: Site):
     client.online("C/B/E")
     last = client.messages(f"gateways/{edge.id}/status")[-1].json
 
-    assert [problem["code"] for problem in last["problems"]] == ["state_unusable"]
-    assert "state.db" in last["problems"][0]["message"]
+    problems = {problem["code"]: problem["message"] for problem in last["problems"]}
+    assert "state.db" in problems["state_unusable"]
+
+
+def test_a_state_dir_is_made_when_it_is_not_there(site: Site):
+    """What nobody has made yet is no fault: the gateway makes it, for itself alone."""
+    client, edge = site.connect(), site.gateway(start=False)
+    state = edge.directory / "state"
+    state.rmdir()
+    edge.start()
+    client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json.get("health") == "ok")
+
+    assert (state / "state.db").exists()
+    assert state.stat().st_mode & 0o777 == 0o700

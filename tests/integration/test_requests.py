@@ -158,7 +158,7 @@ def test_the_answers_about_a_gateway(client: TestClient, device: str, house: Sit
 def test_an_answer_carries_what_the_request_did(client: TestClient, device: str, request: pytest.FixtureRequest):
     """Correlation, QoS, content type and the user property status; on the ResponseTopic."""
     not_on_iotcore(request, "delivers every message with the subscription's QoS")
-    for qos in (0, 1):
+    for qos in (0, 1, 2):
         answer = client.request(f"rpc/alice/get_point/{device}/temp", correlation=b"\x00\xff no text", qos=qos)
         assert (answer.correlation, answer.qos, answer.content_type) == (b"\x00\xff no text", qos, "application/json")
         assert (answer.user, answer.retain, answer.json) == ((("status", "ok"),), False, {"result": 21.5})
