@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.cli.importing.documents import number
 from gateway.cli.importing.model import Names, Row
-from gateway.cli.scanning.chain import Model
+from gateway.cli.scanning.chain import MOST, Model
 
 TYPES = {
     **{name: name for name in ("int16", "int32", "int64", "uint16", "uint32", "uint64", "float32", "float64", "string")},
@@ -111,6 +111,9 @@ def _map(place: _Place, model: Model, everything: bool, mapped: Mapped) -> None:
         return
     if kind not in TYPES:
         mapped.lost.append((place.name, f"the type {kind} has no counterpart"))
+        return
+    if point["size"] > MOST:
+        mapped.lost.append((place.name, f"its {point['size']} registers are more than one request reads"))
         return
     scale = _scale(place, model)
     if scale is None:

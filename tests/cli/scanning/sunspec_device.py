@@ -54,6 +54,13 @@ def group_words(group: Mapping[str, Any], values: Mapping[str, Any]) -> list[int
     return found
 
 
+def filled(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each point of a group, and one of each group in it."""
+    kinds = {point["name"]: point["type"] for point in group.get("points", []) if point["type"] != "pad"}
+    values: dict[str, Any] = {name: "x" if kind == "string" else 1 for name, kind in kinds.items()}
+    return values | {inner["name"]: [filled(inner)] for inner in group.get("groups", [])}
+
+
 def model(number: int, values: Mapping[str, Any] | None = None) -> list[int]:
     """The registers of a model with its id and length; what has no value is not implemented."""
     group = Models().get(number)

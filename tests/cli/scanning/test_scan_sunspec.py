@@ -21,7 +21,7 @@ from gateway.interfaces.base import Environment
 from gateway.model import PointError, Scalar
 from gateway.store.compile import compile_device
 from gateway.store.device_config import Spec
-from tests.cli.scanning.sunspec_device import absent, chain, device, model
+from tests.cli.scanning.sunspec_device import absent, chain, device, filled, model
 from tests.interfaces.modbus.servers import PymodbusServer
 
 COMMON = {"Mn": "Acme", "Md": "Sun 5", "SN": "0815", "DA": 1}
@@ -248,6 +248,23 @@ def test_every_point_of_a_model_has_a_row_or_a_reason(number: int):
     assert len(mapped.rows) + len(mapped.lost) == len(points)
     assert mapped.absent == []
     assert all(row["Address"].isdecimal() for row in mapped.rows)
+
+
+def test_every_model_that_is_described_makes_a_good_registry(env: Environment):
+    """Of each of the Alliance's models, a device that implements all of it has a registry without a fault."""
+    folder = importlib.resources.files("sunspec2") / "models" / "json"
+    numbers = [int(file.name[6:-5]) for file in folder.iterdir() if file.name.startswith("model_")]
+    assert len(numbers) > 100
+    for number in numbers:
+        group = Models().get(number)
+        assert group is not None
+        registers = model(number, filled(group))
+        mapped = map_model(group, Model(number, 40002, len(registers) - 2, tuple(registers)), Names(), False)
+        config = {"driver_type": "modbus", "driver_config": {"device_address": "127.0.0.1"}, "registry_config": mapped.rows}
+        verdict = compile_device("C/B/D", json.dumps(config).encode(), {}, env, None)
+        assert (number, verdict.errors, verdict.warnings) == (number, (), ())
+        assert mapped.absent == []
+        assert {reason.split()[0] for _, reason in mapped.lost} <= {"the", "its"}
 
 
 @pytest.mark.parametrize(
