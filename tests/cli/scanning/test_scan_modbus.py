@@ -9,10 +9,13 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymodbus import FramerType
+from pymodbus.server import ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from pyModbusTCP.server import ModbusServer
 from typer.testing import CliRunner
@@ -20,6 +23,7 @@ from typer.testing import CliRunner
 from gateway.cli import main
 from gateway.cli.check import check
 from tests.interfaces.modbus.servers import PymodbusServer, ScriptedServer, libmodbus_server, reply
+from tests.interfaces.modbus.test_transports import AnyServer, on_tcp
 
 
 def holes(unit: int, **tables: dict[int, list[int]]) -> SimDevice:
@@ -320,3 +324,20 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path):
     assert json.loads(out)["complete"] is False
     assert json.loads(out)["units"][0]["ranges"]["holding"] == [[0, 9]]
     assert (tmp_path / "config" / "devices" / "campus" / "building" / "127.0.0.1_5").is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (on_tcp(FramerType.RTU), ("--framing", "rtu")),
+        (on_tcp(FramerType.ASCII), ("--framing", "ascii")),
+        (lambda s: ModbusUdpServer(list(s.devices), address=("127.0.0.1", s.port)), ("--transport", "udp")),
+    ],
+    ids=["rtu over tcp", "ascii over tcp", "udp"],
+)
+def test_every_transport_can_be_scanned(make: Callable[[AnyServer], Any], options: tuple[str, ...]):
+    """What a device config may name as transport and framing, a scan may too."""
+    with AnyServer(make) as server:
+        result = scanned(server.port, "--units", "1", "--addresses", "0-40", *options)
+
+    assert result["units"][0]["ranges"]["holding"] == [[0, 29]]
