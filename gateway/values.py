@@ -50,6 +50,8 @@ def from_raw(point: Register, raw: Scalar) -> Scalar:
         raise BadValue(f"the device holds {raw}, which is not a number that JSON can carry")
     if isinstance(raw, (bool, str)):
         return raw
+    if isinstance(raw, float) and point.precision is None and not point.scaled:
+        return raw  # as most floats are
     return _engineering(point, raw)
 
 

@@ -275,6 +275,20 @@ def test_get_points_answers_like_a_reading(rig: Rig) -> None:
     }
 
 
+def test_a_write_only_point_is_never_read(rig: Rig) -> None:
+    """A request for it says why there is no value, others leave it out, and it is written like any point."""
+    rig.run(FIXED, point("Reset", writable=True, write_only=True))
+    rig.fleet._threads[PATH].device.step()
+    assert rig.ask(f"get_point/{PATH}/Reset") == "bad_request"
+    assert "write-only" in rig.message
+    rig.wire.expect("read Fixed", {"Fixed": 2.0})
+    assert rig.ask(f"scrape_all/{PATH}") == {"timestamp": STAMP, "values": {"Fixed": 2.0}, "errors": {}}
+    rig.wire.expect("read Fixed", {"Fixed": 2.0})
+    errors = rig.ask(f"get_points/{PATH}", {"points": ["Fixed", "Reset"]})["errors"]
+    assert list(errors) == ["Reset"]
+    assert rig.write("Reset", "1", "1.0", 1.0) == 1.0
+
+
 def test_scrape_all_reads_every_point(rig: Rig) -> None:
     """In as many requests as it takes."""
     rig.wire.batch = 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -250,3 +251,48 @@ def test_shown_is_short(value: str) -> None:
     """A long value is cut, and says so."""
     assert len(shown(value)) == 60
     assert shown(value).endswith("...")
+
+
+@pytest.mark.parametrize(
+    ("fields", "raw", "value"),
+    [
+        ({"raw": "float", "precision": 2}, 21.399999618530273, 21.4),
+        ({"raw": "float", "precision": 0, "kind": "integer"}, 21.5, 22),
+        ({"raw": "integer", "scale": 0.001, "precision": 1}, 12345, 12.3),
+        ({"raw": "integer", "divisor": 49}, 49, 1.0),
+        ({"raw": "integer", "divisor": 100, "scale": 3, "offset": -1}, 50, 0.5),
+        ({"raw": "integer", "divisor": 10, "precision": 0, "kind": "integer"}, 126, 13),
+    ],
+)
+def test_precision_and_divisor(fields: dict[str, Any], raw: float, value: float) -> None:
+    """A value is divided, and rounded to its decimals; with none of them it is a whole number."""
+    got = from_raw(point(**({"kind": "float"} | fields)), raw)
+    assert (type(got), got) == (type(value), value)
+
+
+@given(st.integers(2**53 + 1, 2**64 - 1) | st.integers(-(2**63), -(2**53) - 1), SCALES, st.sampled_from([1, 10, 1000, 7]))
+def test_great_numbers_are_scaled_exactly(raw: int, scale: float, divisor: float) -> None:
+    """A scaled value is the float nearest to the true one, also where a float has no room for the raw number."""
+    exact = Fraction(raw) * Fraction(str(scale)) / Fraction(divisor)
+    try:
+        got = from_raw(point("float", "integer", scale=scale, divisor=divisor), raw)
+    except BadValue:
+        assert not -(2**63) <= exact < 2**64
+        return
+    assert got == exact or got == float(exact)
+
+
+@pytest.mark.parametrize("raw", [65535, -1])
+def test_what_stands_for_no_value_is_none(raw: int) -> None:
+    """A raw number that stands for no value is an error on the way out and is refused on the way in."""
+    register = point("float", "integer", scale=0.5, no_value=frozenset({65535, -1}))
+    with pytest.raises(BadValue, match="stands for no value"):
+        from_raw(register, raw)
+    with pytest.raises(OutOfRange, match="stands for no value"):
+        to_raw(register, raw / 2)
+
+
+def test_a_float_point_is_a_float_also_when_it_is_whole() -> None:
+    """A whole value of a float point is a float, but for one that a float could not hold."""
+    assert isinstance(from_raw(point("float", "integer", scale_register="x"), 7), float)
+    assert from_raw(point("float", "integer", scale_register="x"), 2**53 + 1) == 2**53 + 1

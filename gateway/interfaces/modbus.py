@@ -145,7 +145,9 @@ class Interface(Base):
             raise ReadOnly(f'"{place.name}" is not writable')
         if raw is None:
             raise BadValue(f'"{place.name}" is a Modbus register: it has no null')
-        before = self._client.exchange(_whole(place), urgent=True) if needs_before(place) else b""
+        before = (
+            self._ask_first(_whole(place), "nothing was written: the rest of its register") if needs_before(place) else b""
+        )
         query = write_query(place, raw, before)
         try:
             self._client.exchange(query, may_send, urgent=True)
@@ -174,11 +176,16 @@ class Interface(Base):
         assert place.scale_from is not None
         self._scales.forget([place.scale_from])
         (batch,) = plan([place.scale_from])
+        data = self._ask_first(batch.query, f'nothing was written: its scale, "{place.scale_register}",')
+        self._scales.keep([place.scale_from], batch.layout.decode(data))
+
+    def _ask_first(self, query: Query, what: str) -> bytes:
+        """Read what a write has to know before it."""
         try:
-            values = batch.layout.decode(self._ask(batch.query))
+            return self._client.exchange(query, urgent=True)
         except Refusal as refusal:
-            raise Rejected(f'its scale, "{place.scale_register}", can not be read: {refusal}') from refusal
-        self._scales.keep([place.scale_from], values)
+            told = f"{what} can not be read: {refusal}"
+            raise (Transient(told) if refusal.code in NO_ANSWER else Rejected(told)) from refusal
 
 
 def _check_tls(config: ModbusConfig) -> None:

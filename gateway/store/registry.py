@@ -162,6 +162,7 @@ class Registry:
         """Keep the points of a row; those of an array have names of their own."""
         if len(self.registers) + len(registers) > MAX_ROWS:
             self._fail(number, "", f"the registry has more than {MAX_ROWS} points")
+            self._failed = MAX_FAILED  # each of its rows may be thousands: enough of them
             return
         before = self._faults.count
         if len(registers) > 1:

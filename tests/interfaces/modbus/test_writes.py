@@ -111,9 +111,25 @@ def test_a_refused_write_of_a_bit_is_sent_once(code: int) -> None:
             return [reply(request, bytes((code, 4)))]
         return [reply(request, b"\x03\x02\x00\x00")]
 
-    with pytest.raises(Exception, match="server device failure"):
+    with pytest.raises(Rejected, match="server device failure"):
         written(answer, writable("bool", Bit="1", Write_Function="mask" if code == 0x96 else ""), True)  # type: ignore[arg-type]
     assert asked == {0x83: [3], 0x90: [3, 16], 0x96: [22]}[code]
+
+
+@pytest.mark.parametrize("code", [10, 11])
+def test_a_bit_behind_a_silent_unit_is_not_written(code: int) -> None:
+    """When a serial gateway says that the unit does not answer, nothing was claimed, and that is what is told."""
+    gate = Gate()
+    with pytest.raises(Transient, match="nothing was written"):
+        written(lambda request: [reply(request, bytes((0x83, code)))], writable("bool", Bit="1"), True, gate)  # type: ignore[arg-type]
+    assert gate.calls == 0
+
+
+def test_a_bit_with_texts() -> None:
+    """A bit may have texts for its two states."""
+    held = Registers(0xFFFD)
+    assert written(held, writable("bool", Bit="1", Enum="0=Auto;1=Hand"), "Hand") == "Hand"
+    assert held.words == [0xFFFF]
 
 
 def test_a_bit_is_not_written_when_it_may_not_be() -> None:
@@ -272,5 +288,5 @@ def test_a_scale_of_an_earlier_poll_does_not_count() -> None:
         error = interface.read(second)["amps"]
         assert isinstance(error, PointError)
         assert "server device failure" in error.message
-        with pytest.raises(Rejected, match='its scale, "sf", can not be read: server device failure'):
+        with pytest.raises(Rejected, match='nothing was written: its scale, "sf", can not be read: server device failure'):
             interface.write(amps, 1.0, {}, Gate())
