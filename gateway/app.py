@@ -21,6 +21,7 @@ from gateway.catalog import Catalog
 from gateway.claims import Claims
 from gateway.clock import Clock, SystemClock
 from gateway.coordinator import Coordinator
+from gateway.faultpoint import FaultPoint, from_environment, passing
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
@@ -48,7 +49,7 @@ STACK = 512 * 1024
 class Gateway:
     """Everything that runs for one set of settings."""
 
-    def __init__(self, settings: Settings, clock: Clock, instance: str) -> None:
+    def __init__(self, settings: Settings, clock: Clock, instance: str, fault_point: FaultPoint = passing) -> None:
         self.settings = settings
         self.clock = clock
         self.stopping = threading.Event()
@@ -72,6 +73,7 @@ class Gateway:
             self.board,
             Notices(topics, self.control_queue.put, lambda event: self.data_queue.put([event])),
             names,
+            fault_point,
         )
         methods = {**Methods(clock, self.fleet, self.board, names).table(), **self.office.table()}
         self.rpc = Rpc(topics, clock, self.control_queue.put, methods, settings.reply_topics == "any", names.concerns)
@@ -197,7 +199,7 @@ def run(settings: Settings) -> int:
     threading.stack_size(STACK)
     _raise_file_limit()
     _make_directory(settings.state_dir)
-    gateway = Gateway(settings, SystemClock(), os.urandom(8).hex())
+    gateway = Gateway(settings, SystemClock(), os.urandom(8).hex(), from_environment(os.environ))
     stop = threading.Event()
 
     def asked(_number: int, _frame: Any) -> None:

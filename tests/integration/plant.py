@@ -22,12 +22,16 @@ class Written:
 
 
 class Plant:
-    """100 holding registers that hold their address; a context manager. ``mute``: takes requests and answers none."""
+    """100 holding registers that hold their address; a context manager.
+
+    ``mute``: takes requests and answers none. ``forget``: so many writes are carried out and not answered.
+    """
 
     def __init__(self) -> None:
         self.words = list(range(100))
         self.writes: list[Written] = []
         self.mute = False
+        self.forget = 0
         self.port = 0
         self._links: list[socket.socket] = []
 
@@ -69,16 +73,18 @@ class Plant:
             while head := _exactly(link, 7):
                 body = _exactly(link, unpack(">H", head[4:6])[0] - 1)
                 answer = self._answer(body)
-                if not self.mute:
+                forgotten = self.forget > 0 and body[0] > 4
+                self.forget -= forgotten
+                if not (self.mute or forgotten):
                     link.sendall(head[:4] + pack(">HB", len(answer) + 1, head[6]) + answer)
         except OSError:
             return
 
     def _answer(self, body: bytes) -> bytes:
         code, address, second = unpack(">BHH", body[:5])
-        if code == 3:
+        if code in (3, 4):
             words = self.words[address : address + second]
-            return pack(">BB", 3, 2 * len(words)) + pack(f">{len(words)}H", *words)
+            return pack(">BB", code, 2 * len(words)) + pack(f">{len(words)}H", *words)
         values = (second,) if code == 6 else unpack(f">{second}H", body[6:])
         for offset, value in enumerate(values):
             self.words[address + offset] = value

@@ -100,6 +100,13 @@ def test_the_way_of_3_1_1_clients(tmp_path: Path, demo: str) -> None:
     assert Reader(tmp_path, PORT=demo).follow(ROOT / "docs/how-to/mqtt-3-clients.md") > 1
 
 
+def test_writing_safely(tmp_path: Path, demo: str) -> None:
+    """Each command of the page on writing under a lease shows what the page says."""
+    reader = Reader(tmp_path, PORT=demo)
+    assert reader.follow(ROOT / "docs/how-to/write-safely.md") > 6
+    assert '"reverts_pending":0' in reader.output("mosquitto_sub -V 5 -p $PORT -C 1 -t devices/demo/office/ahu1/status")
+
+
 def test_the_tutorial(tmp_path: Path, demo: str, own_broker: Callable[..., OwnBroker]) -> None:
     """Each command of the tutorial shows what it says, on a broker and a gateway started as it says."""
     port = str(own_broker({"allow_anonymous": "true"}).port)
@@ -158,6 +165,12 @@ def ask(reader: Reader, user: str, requester: str, method: str, payload: str = "
     return reader.output(f"mosquitto_rr -u {user} -V 5 -p $PORT -q 1 -W 1 {topic} {payload}").strip()
 
 
+def shut_off(reader: Reader, user: str) -> str:
+    """The answer to a user who sets an override; empty if none came."""
+    topic = f"-t rpc/{user}/set_override_on -e replies/{user}/x"
+    return reader.output(f'mosquitto_rr -u {user} -V 5 -p $PORT -q 1 -W 1 {topic} -m \'{{"pattern": "x"}}\'').strip()
+
+
 def test_the_acl_sample_gives_each_role_its_rights(guarded: Reader) -> None:
     """A viewer only reads, an operator does all, nobody asks in another's name, and the gateway is content."""
     assert ask(guarded, "viewer", "viewer", "get_point") == '{"result":1.0}'
@@ -168,6 +181,10 @@ def test_the_acl_sample_gives_each_role_its_rights(guarded: Reader) -> None:
     guarded.output("mosquitto_pub -u ops -V 5 -p $PORT -q 1 -t rpc/viewer/set_point/C/B/D/n -m 5")
     assert ask(guarded, "ops", "ops", "get_point") == '{"result":1.0}'
     assert ask(guarded, "ops", "ops", "set_point", "-m 6") == '{"result":6.0}'
+    assert ask(guarded, "optimiser", "optimiser", "set_point", "-m 7") == '{"result":7.0}'
+    assert shut_off(guarded, "optimiser") == ""
+    assert shut_off(guarded, "viewer") == ""
+    assert shut_off(guarded, "ops").startswith('{"result":{"pattern":"x"')
     assert ask(guarded, "viewer", "viewer", "last").startswith('{"result":{"value":')
     status = guarded.output("mosquitto_sub -u viewer -V 5 -p $PORT -C 1 -t gateways/edge-1/status")
     assert '"health":"ok","problems":[]' in status

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from gateway.faultpoint import VARIABLE
 from tests.integration.client import TestClient
 from tests.integration.documents import modbus, register
 from tests.integration.plant import Plant
 from tests.integration.process import GatewayProcess
 from tests.integration.proxy import Proxy
 from tests.integration.site import Site
-from tests.integration.waiting import PATIENCE, eventually, logged
+from tests.integration.waiting import PATIENCE, eventually, logged, scaled
 
 Gateways = Callable[..., GatewayProcess]
 D = "C/B/D"
@@ -248,3 +249,34 @@ def test_a_stopped_process_writes_nothing_late(edge: GatewayProcess, client: Tes
     given_back(plant, 10, 5, 10)
     assert client.wait_for("replies/ops/late").error["code"] in ("timeout", "busy", "lease_lost")
     assert 6 not in plant.values(10)
+
+
+@pytest.mark.parametrize("place", ["before_journal", "after_journal", "after_wire"])
+def test_a_crash_around_a_write_is_made_good(
+    place: str, client: TestClient, gateway: Gateways, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at each step around journal and wire, again and again: never written twice, and always given back."""
+    edge = gateway()
+    run(client, plant)
+    client.online(D)
+    assert write(client, "q", 77) == 77
+    for _ in range(scaled(33, least=2)):
+        edge.kill()
+        monkeypatch.setenv(VARIABLE, place)
+        mark = client.mark()
+        edge.start()
+        client.online(D, after=mark)
+        plant.writes.clear()
+        client.request(f"rpc/ops/acquire_lease/{D}", {"duration": 60})
+        client.send(f"rpc/ops/set_point/{D}/p", "5", response_topic="replies/ops/crash")
+        eventually(lambda: not edge.running, "the crash")
+        assert plant.values(10) == ([5] if place == "after_wire" else [])
+        monkeypatch.delenv(VARIABLE)
+        begun, mark = time.monotonic(), client.mark()
+        edge.start()
+        if place != "before_journal":
+            given_back(plant, 10, *plant.values(10), 10)
+            assert plant.writes[-1].at - begun < 3.0 * PATIENCE
+        client.online(D, after=mark)
+        assert plant.words[10] == 10
+        assert plant.values(10).count(5) <= 1
