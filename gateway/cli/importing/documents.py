@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.importing.model import COLUMNS, Device, ImportFault, Names, Result, Row
+from gateway.payloads import MAX_BYTES
 from gateway.topics import Topics, path_fault
 
 REGISTRIES = "registry_configs"
@@ -33,7 +34,12 @@ def documents(result: Result, under: str) -> dict[str, str]:
         name = names.unique(level(device.name))
         if name != device.name:
             result.note(device.name, f'the device is called "{name}"')
-        found |= _pair(device, name, under)
+        pair = _pair(device, name, under)
+        if any(len(text.encode()) > MAX_BYTES for text in pair.values()):
+            result.lost(
+                device.name, f"its registry is longer than the {MAX_BYTES // 1024} KiB of a document: divide the device"
+            )
+        found |= pair
     return found
 
 

@@ -136,7 +136,7 @@ def _controller(where: str, plugin: Mapping[str, Any], result: Result) -> dict[s
     if mode not in FRAMINGS:
         result.lost(f"{where}.transmission_mode", f'"{mode}" is not known: taken for the usual one')
     framing = FRAMINGS.get(mode, "")
-    if url.scheme in ("file", "") and url.path:
+    if url.scheme in ("file", "") and url.path.startswith("/"):
         return _line(where, url.path, framing, plugin, result)
     if url.scheme not in ("tcp", "udp") or not url.hostname:
         result.lost(f"{where}.controller", f'"{plugin.get("controller", "")}" is no device: fill in device_address')

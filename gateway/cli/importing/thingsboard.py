@@ -43,6 +43,7 @@ FRAMINGS = {"socket": "", "rtu": "rtu", "ascii": "ascii"}
 
 MEANINGS = {
     "deviceType": "has no counterpart",
+    "sendDataToThingsBoard": "has no counterpart",
     "connectAttemptTimeMs": "a device that is away is tried again by itself, ever more rarely",
     "connectAttemptCount": "a device that is away is tried again by itself, ever more rarely",
     "waitAfterFailedAttemptsMs": "a device that is away is tried again by itself, ever more rarely",
@@ -54,7 +55,7 @@ MEANINGS = {
 KNOWN = {
     *("unitId", "deviceName", "host", "port", "type", "method", "timeout", "byteOrder", "wordOrder", "retries"),
     *("pollPeriod", "timeseriesPollPeriod", "attributesPollPeriod", "reportStrategy", "sendDataOnlyOnChange"),
-    *("tls", "security"),
+    *("tls", "security", "handleLocalEcho"),
     *SECTIONS,
     *LINE,
     *MEANINGS,
@@ -167,8 +168,14 @@ def _driver_config(where: str, slave: Mapping[str, Any], result: Result) -> dict
     if "unitId" not in slave:
         result.lost(where, "there is no unitId: slave_id 0 stands in its place")
     config["timeout"] = result.number(where, slave, "timeout", 35, MAX_TIMEOUT)
-    config["retries"] = result.number(where, slave, "retries", 3, MAX_RETRIES)
+    config["retries"] = result.number(where, _counted_retries(slave), "retries", 3, MAX_RETRIES)
     return config
+
+
+def _counted_retries(slave: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The slave with its retries as a number: true counts as one."""
+    retries = slave.get("retries")
+    return {**slave, "retries": int(retries)} if isinstance(retries, bool) else slave
 
 
 def _network(where: str, transport: str, slave: Mapping[str, Any], result: Result) -> dict[str, Any]:
@@ -211,6 +218,8 @@ def _line(where: str, slave: Mapping[str, Any], result: Result) -> dict[str, Any
         config["framing"] = "ascii"
     elif method != "rtu":
         result.lost(f"{where}.method", f'"{method}" is no framing of a serial line: taken for rtu')
+    if slave.get("handleLocalEcho"):
+        config["echo"] = True
     config |= {key: slave.get(key, default) for key, default in LINE.items()}
     parity = str(config["parity"]).lower()
     config["parity"] = PARITIES.get(parity[:1], parity)

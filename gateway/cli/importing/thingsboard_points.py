@@ -50,6 +50,8 @@ BY_SIZE = {"int": "int", "integer": "int", "long": "int", "uint": "uint", "float
 """Types whose size ``objectsCount`` gives."""
 
 BITS = ("bit", "bits")
+_RANGE = re.compile(r"(\d{1,5})\s*-\s*(\d{1,5})")
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _WHOLE = re.compile(r"0[xX][0-9a-fA-F]+|0|[1-9]\d*")
 ORDERLESS = ("bool", "int8h", "uint8h", "string")
 KNOWN = {
@@ -60,6 +62,7 @@ MEANINGS = {
     "reportStrategy": "of a single point has no counterpart: the device's is used",
     "sendDataOnlyOnChange": "of a single point has no counterpart: see on_change of the device config",
     "value": "there is no value for a request without one: the client says what to write",
+    "timeout": "of a single point has no counterpart: the device's is used",
     "repack": "values are written in their byte order",
     "requestType": "has no counterpart: the function says it",
 }
@@ -111,7 +114,8 @@ class Points:
         if isinstance(given, dict):
             given = [{"tag": tag, **entry} if isinstance(entry, dict) else entry for tag, entry in given.items()]
         for where, entry in self._result.objects(f"{self._where}.{section}", given):
-            yield f"{where} ({entry.get('tag', entry.get('key', ''))})", entry
+            where = f"{where} ({entry.get('tag', entry.get('key', ''))})"
+            yield from ((where, each) for each in _each(entry, self._slave.get("unitId", 0)))
 
     def _try(self, take: Any, where: str, given: Mapping[str, Any], interval: str) -> None:
         self._result.unknown(where, given, KNOWN | MEANINGS.keys())
@@ -203,6 +207,23 @@ class Points:
         if tuple(orders) not in ORDERS:
             raise Skip(f"byteOrder {orders[0]}, wordOrder {orders[1]}: each is BIG or LITTLE")
         return ORDERS[orders[0], orders[1]]
+
+
+def _each(entry: Mapping[str, Any], unit: Any) -> Iterator[Mapping[str, Any]]:
+    """An entry; of one whose address is a range such as 0-10, one for each value in it, with the tag filled in."""
+    match = _RANGE.fullmatch(str(entry.get("address")))
+    count = entry.get("objectsCount", 1)
+    if not match or not isinstance(count, int) or count < 1:
+        yield entry
+        return
+    for address in range(int(match[1]), min(int(match[2]), 65536) + 2 - count, count):
+        yield {**entry, "tag": _filled(entry, unit, address), "address": address}
+
+
+def _filled(entry: Mapping[str, Any], unit: Any, address: int) -> str:
+    """The tag with its variables replaced, as in ``${type}.${address}``."""
+    known = {**entry, "unitId": unit, "address": address}
+    return _VARIABLE.sub(lambda found: str(known.get(found[1], found[0])), str(entry.get("tag", "")))
 
 
 def _typed(kind: str, count: int | None) -> str:

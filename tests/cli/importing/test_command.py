@@ -135,6 +135,15 @@ def test_no_device_is_a_fault():
         documents(Result(), "a/b")
 
 
+def test_a_registry_that_is_too_long_is_told():
+    """A gateway would refuse a document of that size, so it is told at once."""
+    rows = [{"Volttron Point Name": f"p{n}", "Notes": "x" * 100} for n in range(3000)]
+    result = Result([Device("big", {}, rows=rows)])
+    documents(result, "a/b")
+
+    assert [(remark.where, remark.lost) for remark in result.remarks] == [("big", True)]
+
+
 def test_names_are_given_once():
     """A second one of a name has a number, which never meets another name."""
     names = Names()

@@ -13,7 +13,13 @@ from gateway.cli.importing import telegraf, thingsboard
 from gateway.cli.importing.documents import documents
 from gateway.cli.importing.model import ImportFault, Result, Row
 
-SCALARS = st.none() | st.booleans() | st.integers(-5, 70000) | st.floats(allow_nan=False) | st.sampled_from(["", "x", "rtu"])
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 70000)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "x", "rtu", "3-9"])
+)
 
 
 def values(*keys: str) -> st.SearchStrategy[Any]:
@@ -103,10 +109,33 @@ def test_types_of_telegraf(kind: str, order: str, addresses: list[int], cells: R
     ]
 
 
+@pytest.mark.parametrize("controller", ["COM1", "", "http://h", "tcp:", "/"])
+def test_a_controller_that_no_gateway_reaches_is_told(controller: str):
+    """Where no address or serial port can be made of a controller, it is to be filled in."""
+    plugin = f'[[inputs.modbus]]\ncontroller = "{controller}"\ncoils = [{{ name = "p", address = [0] }}]'
+    result = telegraf.convert(plugin)
+
+    told = [remark.where for remark in result.remarks if remark.lost]
+    assert told == ([] if controller == "/" else ["inputs.modbus[0] ().controller"])
+
+
 @given(
     values(
         *("master", "slaves", "server", "devices", "timeseries", "rpc", "tag", "type", "address", "functionCode"),
-        *("host", "unitId", "method", "timeout", "byteOrder", "security", "reportStrategy", "pollPeriod", "bit", "divider"),
+        *(
+            "host",
+            "unitId",
+            "method",
+            "timeout",
+            "byteOrder",
+            "security",
+            "reportStrategy",
+            "pollPeriod",
+            "bit",
+            "divider",
+            "retries",
+            "objectsCount",
+        ),
     )
 )
 def test_no_document_breaks_the_import_of_thingsboard(slave: dict[str, Any]):
