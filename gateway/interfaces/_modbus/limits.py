@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
@@ -65,8 +66,8 @@ class Limits:
     """What a request must keep to.
 
     It bridges holes of up to ``gap`` addresses, and what ``pad`` rows name if ``pads``, never one that overlaps ``never``,
-    and reads at most ``registers`` or ``bits`` addresses; ``lengths`` are smaller limits for single tables. ``apart`` are
-    spans that no request for several points holds whole, and ``cuts`` those that are divided at a place.
+    and reads at most ``registers`` or ``bits`` addresses; ``lengths`` are smaller limits for single tables. ``apart``, in
+    order, are spans that no request for several points holds whole, and ``cuts`` those that are divided at a place.
     """
 
     gap: int = 0
@@ -90,9 +91,19 @@ class Limits:
 
     def parts(self, span: Span, at: int) -> bool:
         """Whether a run of points that covers ``span`` has to end before its newest one, which begins at ``at``."""
-        return any(span.contains(one) for one in self.apart) or any(
+        return self._holds_apart(span) or any(
             span.table == cut.span.table and span.start <= cut.span.start and span.start < cut.at <= at for cut in self.cuts
         )
+
+    def _holds_apart(self, span: Span) -> bool:
+        """Whether one of ``apart`` lies in a span; looked for only where it can be, as there may be thousands."""
+        for place in range(bisect_left(self.apart, span[:2]), len(self.apart)):
+            one = self.apart[place]
+            if one[:2] >= (span.table, span.end):
+                return False
+            if one.end <= span.end:
+                return True
+        return False
 
     def without_holes(self) -> Limits:
         """The same, but nothing is read that no point asks for."""

@@ -16,27 +16,34 @@ RELEARN = 86_400.0
 
 
 class Planner:
-    """Plans within the limits of the configuration and what is learned; ``facts`` is the same object until there is news."""
+    """Plans within the limits of the configuration and what is learned."""
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
-        self.facts: tuple[str, ...] = ()
+        self._facts: tuple[str, ...] = ()
+        self._stale = False
         self._configured = self._limits = limits
         self._clock = clock
         self._learned = Learned()
         self._relearn = clock.now() + RELEARN
         self._plans: dict[tuple[int, ...], list[ModbusBatch]] = {}
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What the device was found to refuse; the same object until there is news."""
+        self._replan()
+        return self._facts
+
     def recall(self, facts: Sequence[str]) -> None:
         """Go on with facts that an earlier planner had for the same device and registers."""
         self._learned.recall(facts)
-        self._replan()
+        self._stale = True
 
     def batches(self, registers: Sequence[ModbusRegister]) -> list[ModbusBatch]:
         """The batches that read these registers, each once."""
         if self._clock.now() >= self._relearn:
             self._relearn = self._clock.now() + RELEARN
-            if self._learned.forget():
-                self._replan()
+            self._stale = self._learned.forget() or self._stale
+        self._replan()
         # The batches hold the registers, so their identities stay good as long as the plan does.
         key = tuple(map(id, registers))
         batches = self._plans.get(key)
@@ -49,7 +56,7 @@ class Planner:
     def answered(self, batch: ModbusBatch) -> None:
         """The device has answered a batch with values."""
         if self._learned.answered(batch.span):
-            self._replan()
+            self._stale = True
 
     def refused(self, batch: ModbusBatch) -> list[ModbusBatch]:
         """What to ask for in place of a batch that the device refused for its place or length; nothing for one point."""
@@ -58,11 +65,15 @@ class Planner:
             self._learned.refused(batch.span, batch.holes(), [part.span for part in smaller])
             return list(smaller)
         if self._learned.refused_alone(batch.span):
-            self._replan()
+            self._stale = True
         return []
 
     def _replan(self) -> None:
+        """After news, at the next plan: a first poll may bring thousands of them."""
+        if not self._stale:
+            return
+        self._stale = False
         facts = self._learned.facts()
-        self.facts = self.facts if facts == self.facts else facts
+        self._facts = self._facts if facts == self._facts else facts
         self._limits = self._learned.limits(self._configured)
         self._plans.clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.interfaces._modbus.pdu import ModbusRegister, Table
 from gateway.interfaces._modbus.plan import plan
 from gateway.interfaces._modbus.planner import MAX_PLANS, RELEARN, Planner
 from tests.fakes import FakeClock
+from tests.integration.waiting import PATIENCE
 from tests.interfaces.modbus.test_plan import point
 
 
@@ -216,3 +218,14 @@ def test_what_stays_in_doubt_is_kept_once() -> None:
         whole = Span(Table.HOLDING, n % 1_000, n % 1_000 + 4)
         learned.refused(whole, [], [Span(Table.HOLDING, whole.start, whole.start + 2)])
     assert len(learned._doubts) == MAX_DOUBTS
+
+
+def test_thousands_of_bad_points_cost_little() -> None:
+    """A map that is wrong from end to end is read as fast as its requests, and planned again in no time."""
+    bench = Bench(lambda span: True)
+    registers = row(*range(5_000))
+    begun = time.process_time()
+    assert bench.poll(registers) == set()
+    assert len(bench.planner.facts) == 5_000
+    assert len(bench.planner.batches(registers)) == 5_000
+    assert time.process_time() - begun < 3 * PATIENCE
