@@ -159,3 +159,11 @@ def test_a_refusal_is_an_answer(wire: Wire, interface: Interface, clock: FakeClo
     it.step(interface)
     assert it.answered
     assert it.errors == {"a": PointError("device_rejected", "the device says no")}
+
+
+def test_what_is_read_for_others_is_no_point(wire: Wire, interface: Interface, clock: FakeClock) -> None:
+    """A hidden register that is lost with the connection is no error of any point."""
+    hidden = point("scale", hidden=True)
+    wire.expect("read scale", Unreachable("connection reset"))
+    it = run(sweep(interface, clock, hidden, A), interface)
+    assert list(it.errors) == ["a"]

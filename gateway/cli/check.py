@@ -18,6 +18,9 @@ from gateway.store.registry import POINT_NAME
 
 OK, FAULTY, UNREADABLE = 0, 1, 2
 
+MAP_NAME = "Register Name"
+"""The column of a register map by which a registry's rows refer to its rows."""
+
 STAND_IN = "campus/building/device"
 """The path of every device here: where a config will be published is not known."""
 
@@ -156,7 +159,10 @@ def _in_other_case(link: str, file: Path, files: list[Path]) -> set[str]:
 def _summary(document: Any, faults: Faults) -> str:
     """What a document is that is no device config; rows that are no objects are faults."""
     if isinstance(document, Table):
-        if POINT_NAME.lower() not in map(str.lower, document.columns):
+        lower = [column.lower() for column in document.columns]
+        if POINT_NAME.lower() not in lower and MAP_NAME.lower() in lower:
+            return f"a register map of {_rows(document.rows)}, judged with the registry that refers to it"
+        if POINT_NAME.lower() not in lower:
             near = nearest(POINT_NAME, document.columns)
             hint = f'rename "{near}"' if near else "a device config would begin with {"
             faults.error("registry header", f'the column "{POINT_NAME}" is missing', hint)

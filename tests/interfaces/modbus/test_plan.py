@@ -181,3 +181,20 @@ def test_points_at_one_place_can_be_parted() -> None:
     (both,) = plan(twins)
     assert [[r.name for r in b.registers] for b in parts(both)] == [["A"], ["B"]]
     assert [[r.name for r in b.registers] for b in plan(twins, Limits(apart=(both.span,)))] == [["A"], ["B"]]
+
+
+@given(maps(), st.integers(0, 3), st.integers(0, 9), SPANS)
+def test_pads_are_bridged_and_never_more(
+    registers: list[ModbusRegister], gap: int, through: int, never: tuple[Span, ...]
+) -> None:
+    """A hole behind a point is read over as far as pad rows name it, and the gap further; never where that is forbidden."""
+    padded = [replace(register, through=through if at % 2 else 0) for at, register in enumerate(registers)]
+    named = {(r.table, n) for r in padded for n in range(r.end, r.end + r.through)}
+    limits = Limits(gap, never=never)
+    for batch in plan(padded, limits):
+        for hole in batch.holes():
+            assert len(places(hole) - named) <= gap
+            assert not any(places(hole) & places(span) for span in never)
+        for part in parts(batch, limits) if batch.holes() else []:
+            assert not part.holes()
+    assert len(plan(padded, limits)) <= len(plan(registers, limits))
