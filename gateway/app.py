@@ -31,6 +31,8 @@ from gateway.payloads import dump
 from gateway.publisher import Publisher
 from gateway.queues import ControlQueue, DataQueue
 from gateway.rpc import Rpc
+from gateway.rpc.duplicates import Duplicates
+from gateway.rpc.rate import Rate
 from gateway.settings import Settings
 from gateway.stats import Stats
 from gateway.store.state import StateDb
@@ -53,7 +55,7 @@ class Gateway:
         self.settings = settings
         self.clock = clock
         self.stopping = threading.Event()
-        self.topics = topics = Topics(settings.gateway_id, settings.topic_prefix)
+        self.topics = topics = Topics(settings.gateway_id, settings.topic_prefix, settings.json_rpc)
         self.control_queue = ControlQueue(clock)
         self.data_queue = DataQueue()
         self.board = Board(topics, clock, self.control_queue.put, instance, settings.scope)
@@ -76,7 +78,17 @@ class Gateway:
             fault_point,
         )
         methods = {**Methods(clock, self.fleet, self.board, names).table(), **self.office.table()}
-        self.rpc = Rpc(topics, clock, self.control_queue.put, methods, settings.reply_topics == "any", names.concerns)
+        self.rpc = Rpc(
+            topics,
+            clock,
+            self.control_queue.put,
+            methods,
+            settings.reply_topics == "any",
+            Duplicates(clock, self.office.journal, self._journal_trouble),
+            Rate(settings.requests.rate, settings.requests.burst),
+            names.concerns,
+            fault_point,
+        )
         will = Outgoing(topics.gateway_status(), will_payload(), retain=True)
         gateway_id, sentinel = settings.gateway_id, topics.sentinel()
         self.control = Link(
@@ -171,7 +183,7 @@ class Gateway:
         return any(matches(entry, path) for entry in self.settings.scope)
 
     def _heard(self, event: Event) -> None:
-        if isinstance(event, Message) and self.topics.request(event.topic) is not None:
+        if isinstance(event, Message) and self.topics.requester(event.topic) is not None:
             self.rpc.offer(event)
         else:
             self.coordinator.hear("control", event)
@@ -180,6 +192,12 @@ class Gateway:
         if isinstance(event, Connected):
             self.data_queue.connected()
         self.coordinator.hear("data", event)
+
+    def _journal_trouble(self, problem: str | None) -> None:
+        if problem is not None:
+            log.error("the journal can not be written: duplicates are known until a restart only", reason=problem)
+            problem = f"requests that come twice are known until a restart only: {problem}"
+        self.board.problem("journal_failed", problem)
 
     def _tell_stats(self) -> None:
         if self.control.connected:

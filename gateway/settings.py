@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from gateway.allow import Allow
@@ -104,6 +104,13 @@ class Outbox(Section):
     max_age: Seconds = Field(7 * 86400, gt=0)
 
 
+class Requests(Section):
+    """How many requests one requester may make: a second, and at once."""
+
+    rate: float = Field(200.0, gt=0, le=100_000)
+    burst: StrictInt = Field(400, gt=0, le=100_000)
+
+
 class Settings(Section):
     """Everything that can be set; section 1 of the reference says what each key means."""
 
@@ -116,6 +123,7 @@ class Settings(Section):
     adopt: tuple[Level, ...] = ()
     reply_topics: Literal["own", "any"] = "own"
     json_rpc: StrictBool = True
+    requests: Requests = Requests()
     allow_section: AllowSection = Field(AllowSection(), alias="allow")
     actuator: Actuator = Actuator()
     bacnet: Bacnet = Bacnet()

@@ -12,12 +12,19 @@ from gateway.errors import DeadlinePassed, GatewayError, OutcomeUnknown
 class Ticket:
     """Decides, atomically, between the deadline and the wire, and lets one answer through.
 
-    ``answer`` is called once, with a result or an error, on whichever thread comes first. ``deadline`` is on the boot clock.
+    ``answer`` is called once, with a result or an error, on whichever thread comes first; or ``abandoned`` is, if no answer
+    is ours to give. ``deadline`` is on the boot clock.
     """
 
-    def __init__(self, deadline: float, answer: Callable[[Any, GatewayError | None], None]) -> None:
+    def __init__(
+        self,
+        deadline: float,
+        answer: Callable[[Any, GatewayError | None], None],
+        abandoned: Callable[[], None] = lambda: None,
+    ) -> None:
         self.deadline = deadline
         self._answer = answer
+        self._abandoned = abandoned
         self._lock = threading.Lock()
         self._claimed = False
         self._answered = False
@@ -51,9 +58,12 @@ class Ticket:
         return True
 
     def abandon(self) -> None:
-        """No answer is ours to give."""
+        """No answer is ours to give, unless there was one."""
         with self._lock:
+            if self._answered:
+                return
             self._answered = True
+        self._abandoned()
 
     def doubt(self) -> None:
         """Somebody else may have sent the write: at the deadline its outcome is unknown."""

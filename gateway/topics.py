@@ -17,10 +17,11 @@ LEAVES = ("all", "replay", "status", "meta")
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of the gateway with this id, below this prefix."""
+    """The topics of the gateway with this id, below this prefix; ``json_rpc``: requests may come on the bare topic too."""
 
     gateway_id: str
     prefix: str = ""
+    json_rpc: bool = False
 
     def _at(self, *levels: str) -> str:
         return "/".join((self.prefix, *levels) if self.prefix else levels)
@@ -120,7 +121,10 @@ class Topics:
 
     def request_filters(self, scope: Iterable[str]) -> list[str]:
         """Filters on the requests that concern us; no topic matches two of them, unless entries of the scope overlap."""
-        entries = list(scope)
+        bare = [self._at("rpc", "+")] if self.json_rpc else []
+        return bare + self._topic_requests(list(scope))
+
+    def _topic_requests(self, entries: list[str]) -> list[str]:
         if "#" in entries:
             return [self._at("rpc", "+", "+", "#")]
         below = [self._at("rpc", "+", "+", entry) for entry in _whole_devices(entries)]
@@ -136,6 +140,20 @@ class Topics:
             return None
         return levels[0], levels[1], tuple(levels[2:])
 
+    def bare_requester(self, topic: str) -> str | None:
+        """The requester of the topic of JSON-RPC requests; None if it is no such topic, or they are not served."""
+        rest = self._below("rpc", topic) if self.json_rpc else None
+        return rest if rest and "/" not in rest else None
+
+    def requester(self, topic: str) -> str | None:
+        """Who asks, on a request topic of either kind; None if it is none."""
+        request = self.request(topic)
+        return request[0] if request else self.bare_requester(topic)
+
+    def replies(self, requester: str) -> str:
+        """Where a requester is answered: there or below."""
+        return self._at("replies", requester)
+
     def default_reply(self, requester: str, method: str, target: Iterable[str]) -> str:
         """Where a topic-form request without a ResponseTopic is answered."""
         return self._at("replies", requester, method, *target)
@@ -144,7 +162,7 @@ class Topics:
         """Whether an answer for this requester may go to this ResponseTopic (setting ``reply_topics``)."""
         if not is_topic(topic):
             return False
-        own = self._at("replies", requester)
+        own = self.replies(requester)
         if topic == own or topic.startswith(own + "/"):
             return True
         roots = ("config", "devices", "rpc", "actuator", "gateways")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.actuator.journal import JournalError, SeenRequest
 from gateway.broker import Subscription
 from gateway.device import Device
 from gateway.errors import GatewayError
@@ -39,6 +40,28 @@ class FakeClock:
     def set_wall(self, wall: float) -> None:
         """Let somebody set the wall clock."""
         self._wall = wall
+
+
+class FakeKeeper:
+    """A journal of requests in memory; with ``failure`` nothing can be written."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], SeenRequest] = {}
+        self.failure: JournalError | None = None
+
+    def record(self, requests: Iterable[SeenRequest], forgotten: Iterable[SeenRequest] = ()) -> None:
+        """Keep and forget."""
+        if self.failure is not None:
+            raise self.failure
+        for row in forgotten:
+            self.rows.pop((row.requester, row.key), None)
+        self.rows |= {(row.requester, row.key): row for row in requests}
+
+    def seen(self) -> list[SeenRequest]:
+        """What is kept."""
+        if self.failure is not None:
+            raise self.failure
+        return list(self.rows.values())
 
 
 @dataclass

@@ -18,9 +18,11 @@ from gateway.interfaces.base import Environment
 from gateway.methods import Methods
 from gateway.model import Message, Outgoing, PointError, Register
 from gateway.rpc import Rpc
+from gateway.rpc.duplicates import Duplicates
+from gateway.rpc.rate import Rate
 from gateway.settings import Actuator
 from gateway.topics import Topics, matches
-from tests.fakes import FakeClock, NullableInterface, RecordingOutlet, StillThread, Wire, point, spec
+from tests.fakes import FakeClock, FakeKeeper, NullableInterface, RecordingOutlet, StillThread, Wire, point, spec
 
 PATH = "C/B/D"
 STAMP = "2026-11-22T10:00:00.000000Z"
@@ -52,7 +54,8 @@ class Rig:
         self.office = Office(rules, "edge-1", env, state, None, self.fleet, self.board, notices, names)
         self.office.desk.open()
         methods = {**Methods(clock, self.fleet, self.board, names).table(), **self.office.table()}
-        self.rpc = Rpc(topics, clock, self.out.append, methods, False, names.concerns)
+        duplicates = Duplicates(clock, FakeKeeper(), lambda problem: None)
+        self.rpc = Rpc(topics, clock, self.out.append, methods, False, duplicates, Rate(200, 400), names.concerns)
         self.run()
 
     def run(self, *registers: Register, path: str = PATH, interface: Any = None, **options: Any) -> None:

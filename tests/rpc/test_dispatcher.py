@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import rpc as module
 from gateway.clock import SystemClock
 from gateway.errors import DeadlinePassed, GatewayError, ReadOnly
 from gateway.model import Message, Outgoing
 from gateway.payloads import MAX_BYTES
-from gateway.rpc import GRACE, Call, Rpc, Silence
+from gateway.rpc import Call, Rpc, Silence, inbox
+from gateway.rpc.duplicates import Duplicates
+from gateway.rpc.rate import Rate
+from gateway.rpc.replies import GRACE
 from gateway.topics import Topics
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeKeeper
 
 
 class Rig:
@@ -36,7 +38,10 @@ class Rig:
             "silent": self.silent,
             "crash": lambda call: 1 / 0,
         }
-        self.rpc = Rpc(Topics("edge-1"), self.clock, self.out.append, methods, reply_anywhere, concerns)
+        duplicates = Duplicates(self.clock, FakeKeeper(), lambda problem: None)
+        rate = Rate(200, 400)
+        topics = Topics("edge-1", json_rpc=True)
+        self.rpc = Rpc(topics, self.clock, self.out.append, methods, reply_anywhere, duplicates, rate, concerns)
 
     def refuse(self, call: Call) -> None:
         """A method that refuses."""
@@ -53,6 +58,10 @@ class Rig:
     def ask(self, topic: str, payload: bytes = b"", **fields: Any) -> None:
         """A request comes and is taken."""
         self.rpc._take(self.message(topic, payload, **fields))
+
+    def next(self) -> list[Message]:
+        """What the thread would take now."""
+        return self.rpc._inbox.take(self.rpc._soonest())
 
     def pass_time(self, seconds: float) -> None:
         """Time passes on the thread."""
@@ -138,8 +147,15 @@ def test_silence_is_no_answer(rig: Rig) -> None:
 
 def test_a_topic_without_method_is_no_request(rig: Rig) -> None:
     """What the subscription brings beside requests is let be."""
-    rig.ask("rpc/alice")
+    rig.ask("rpc")
+    rig.ask("rpc/")
     rig.ask("other/alice/ping")
+    assert rig.out == []
+    plain = Rpc(
+        Topics("edge-1"), rig.clock, rig.out.append, {}, False, Duplicates(rig.clock, FakeKeeper(), print), Rate(1, 1)
+    )
+    plain.offer(rig.message("rpc/alice", b"{}"))
+    assert len(plain._inbox) == 0
     assert rig.out == []
 
 
@@ -272,13 +288,12 @@ def test_requests_wait_while_it_is_not_known_whose_the_devices_are(rig: Rig) -> 
     for expiry in (5, 8):
         rig.rpc.offer(rig.message("rpc/alice/ping", expiry=expiry))
     rig.clock.advance(5)
-    assert rig.rpc._pause() == 0.0
-    assert rig.rpc._next() is None
+    assert rig.rpc._inbox.pause(rig.rpc._soonest()) == 0.0
+    assert rig.next() == []
     rig.pass_time(0)
     assert rig.code == "timeout"
     rig.rpc.serve()
-    message = rig.rpc._next()
-    assert message is not None
+    [message] = rig.next()
     assert message.expiry == 8
 
 
@@ -287,9 +302,7 @@ def test_a_backlog_is_not_carried_out_late(rig: Rig) -> None:
     rig.rpc.serve()
     rig.rpc.offer(rig.message("rpc/alice/set_point/C/B/D/kW", b"1"))
     rig.clock.advance(10)
-    message = rig.rpc._next()
-    assert message is not None
-    rig.rpc._take(message)
+    rig.rpc._take(*rig.next())
     with pytest.raises(DeadlinePassed):
         rig.calls[0].ticket.claim(rig.clock.now())
     rig.rpc._expire()
@@ -320,7 +333,7 @@ def test_what_concerns_another_gateway_is_not_answered(topic: str, payload: byte
 
 def test_a_full_inbox_is_busy(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request too many is answered at once; the others wait."""
-    monkeypatch.setattr(module, "INBOX_LIMIT", 2)
+    monkeypatch.setattr(inbox, "INBOX_LIMIT", 2)
     for _ in range(3):
         rig.rpc.offer(rig.message("rpc/alice/ping"))
     assert rig.code == "busy"
@@ -331,9 +344,7 @@ def test_a_stopping_gateway_is_unavailable(rig: Rig) -> None:
     """What waits and what comes is answered, held or not."""
     rig.rpc.offer(rig.message("rpc/alice/ping"))
     rig.rpc.refuse_all()
-    message = rig.rpc._next()
-    assert message is not None
-    rig.rpc._take(message)
+    rig.rpc._take(*rig.next())
     assert rig.code == "unavailable"
 
 
@@ -396,7 +407,8 @@ def test_the_thread_answers_and_ends() -> None:
 
     methods = {"ping": lambda call: call.ticket.finish("pong"), "hang": lambda call: None}
     clock = SystemClock()
-    rpc = Rpc(Topics("edge-1"), clock, put, methods, reply_anywhere=False)
+    duplicates = Duplicates(clock, FakeKeeper(), lambda problem: None)
+    rpc = Rpc(Topics("edge-1"), clock, put, methods, False, duplicates, Rate(200, 400))
     rpc.start()
     rpc.serve()
     for method in ("ping", "hang"):

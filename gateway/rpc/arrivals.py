@@ -1,0 +1,79 @@
+"""From a message on a request topic to the requests in it that may be ours, each with the way its answer goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.model import Message, Outgoing
+from gateway.rpc import jsonrpc
+from gateway.rpc.calls import ByTopic, Malformed, Request
+from gateway.rpc.duplicates import Duplicates
+from gateway.rpc.errand import Errand
+from gateway.rpc.replies import JsonRpcPost, Post, Reply
+from gateway.topics import Topics
+
+
+class Arrivals:
+    """``concerns`` says whether the levels after a method, or a named device, may be for us; ``told`` counts answers."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        put: Callable[[Outgoing], None],
+        reply_anywhere: bool,
+        concerns: Callable[[tuple[str, ...]], bool],
+        duplicates: Duplicates,
+        told: Callable[[str], None],
+    ) -> None:
+        self._topics = topics
+        self._put = put
+        self._reply_anywhere = reply_anywhere
+        self._concerns = concerns
+        self._duplicates = duplicates
+        self._told = told
+
+    def errands(self, message: Message) -> list[Errand]:
+        """The requests of a message that no other gateway answers, whatever is wrong with them or with us."""
+        ours = []
+        for request, reply in self._requests(message):
+            if self._is_for_us(request):
+                ours.append(Errand(request, reply, self._duplicates, self._topics.gateway_id, self._told))
+            else:
+                reply(None, False)
+        return ours
+
+    def check_way(self, request: Request) -> None:
+        """Raises BadRequest for a request that was retained, or wants its answer where it may not go."""
+        asked = request.message.response_topic
+        if request.message.retain:
+            raise Malformed(
+                "a retained request is never carried out: publish it without the retain flag, and clear this one"
+            )
+        if asked is not None and not self._may_reply(request.requester, asked):
+            raise Malformed(
+                f'the ResponseTopic must be "{self._topics.replies(request.requester)}" or below',
+                response_topic=asked[:200],
+            )
+
+    def _requests(self, message: Message) -> list[tuple[Request, Reply]]:
+        requester = self._topics.bare_requester(message.topic)
+        if requester is not None:
+            found, batch = jsonrpc.requests(message, requester)
+            collector = JsonRpcPost(self._post(message, requester, self._topics.replies(requester)), found, batch)
+            return [(request, collector.reply(index, request)) for index, request in enumerate(found)]
+        named = self._topics.request(message.topic)
+        if named is None:
+            return []  # nothing that we asked for: no requester and method in it
+        post = self._post(message, named[0], self._topics.default_reply(*named))
+        return [(ByTopic(message, *named), post.plain)]
+
+    def _is_for_us(self, request: Request) -> bool:
+        device = request.device if len(request.target) < 2 else ()
+        return self._concerns(request.target) and (len(device) < 2 or self._concerns(device))
+
+    def _post(self, message: Message, requester: str, usual: str) -> Post:
+        asked = message.response_topic
+        return Post(message, asked if asked and self._may_reply(requester, asked) else usual, self._put)
+
+    def _may_reply(self, requester: str, topic: str) -> bool:
+        return self._topics.may_reply(requester, topic, self._reply_anywhere)

@@ -1,0 +1,204 @@
+"""Writing requests that come twice: carried out once, answered alike, also after a restart.
+
+Each requester's newest requests are held in memory by their ids until their deadlines, and in the journal, from before they
+are carried out. Only ``load`` and ``commit`` touch the disk, on the dispatcher's thread; answers come from any.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.actuator.journal import JournalError, SeenRequest
+from gateway.clock import Clock
+from gateway.errors import OutcomeUnknown
+from gateway.rpc.calls import LONGEST_DEADLINE, Answer, answer_of, number
+
+NEWEST = 4096
+"""Requests that are held for each requester."""
+SWEEP = 10.0
+"""Seconds between two looks for what is over."""
+LOST = OutcomeUnknown(
+    "the gateway was ended while it carried this request out, and it is not carried out again; read the point back"
+)
+
+
+class Keeper(Protocol):
+    """The part of the journal that keeps requests."""
+
+    def record(self, requests: list[SeenRequest], forgotten: list[SeenRequest] = ...) -> None:
+        """Keep and forget. Raises JournalError."""
+        ...
+
+    def seen(self) -> list[SeenRequest]:
+        """What is kept. Raises JournalError."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """A writing request that was admitted; ``until`` is its deadline on the boot clock, ``wall_until`` on the wall clock."""
+
+    requester: str
+    key: str
+    digest: str
+    until: float
+    wall_until: float
+    answer: Answer | None = None
+    waiting: list[Callable[[Answer | None], None]] = field(default_factory=list)
+
+    def row(self) -> SeenRequest:
+        """The request as it is kept."""
+        answer = None if self.answer is None else json.dumps([self.answer.code, self.answer.body])
+        return SeenRequest(self.requester, self.key, self.digest, self.wall_until, answer)
+
+
+class Duplicates:
+    """The writing requests that were seen.
+
+    ``trouble`` is told why they are held in memory only, and None when they are on disk again; ``wake`` is called when there
+    is an answer to commit.
+    """
+
+    def __init__(self, clock: Clock, keeper: Keeper, trouble: Callable[[str | None], None]) -> None:
+        self._clock = clock
+        self._keeper = keeper
+        self._trouble = trouble
+        self.wake: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._seen: dict[str, OrderedDict[str, Seen]] = {}
+        self._new: dict[tuple[str, str], Seen] = {}
+        self._gone: dict[tuple[str, str], Seen] = {}
+        self._next_sweep = 0.0
+        self._problem: str | None = None
+
+    def load(self) -> None:
+        """What an earlier process has seen; of what it had not answered nobody knows the outcome."""
+        try:
+            rows = self._keeper.seen()
+        except JournalError as error:
+            self._tell(error.message)
+            return
+        for row in rows:
+            self._restore(row)
+
+    def _restore(self, row: SeenRequest) -> None:
+        left = min(row.until - self._clock.wall(), LONGEST_DEADLINE)  # the wall clock may have been set back
+        if row.answer is None:
+            answer = answer_of(None, LOST, None)
+        else:
+            code, body = json.loads(row.answer)
+            answer = Answer(code, body, number(code))
+        self._hold(Seen(row.requester, row.key, row.digest, self._clock.now() + left, row.until, answer))
+
+    # ---- on the dispatcher's thread
+
+    def find(self, requester: str, key: str, digest: str) -> Seen | None:
+        """The request that this one repeats: the latest under its id, equal to it, before its deadline."""
+        seen = self._get(requester, key)
+        return seen if seen is not None and seen.digest == digest and self._clock.now() < seen.until else None
+
+    def admit(self, requester: str, key: str, digest: str, deadline: float) -> Seen:
+        """A new request, in place of the latest under its id; carry it out after ``commit``."""
+        wall = self._clock.wall() + deadline - self._clock.now()
+        seen = Seen(requester, key, digest, deadline, wall)
+        with self._lock:
+            self._hold(seen)
+            self._new[requester, key] = seen
+            self._gone.pop((requester, key), None)
+        return seen
+
+    def commit(self) -> bool:
+        """Have everything new on disk; whether an answer was among it. What can not be kept is held in memory, told."""
+        with self._lock:
+            self._sweep()
+            new, gone = list(self._new.values()), list(self._gone.values())
+            if not new and not gone:
+                return False
+            rows, gone_rows = [s.row() for s in new], [s.row() for s in gone]
+            self._new, self._gone = {}, {}
+        try:
+            self._keeper.record(rows, gone_rows)
+        except JournalError as error:
+            self._tell(error.message)
+            with self._lock:
+                self._again(new, gone)
+            return False
+        self._tell(None)
+        return any(row.answer is not None for row in rows)
+
+    def _again(self, new: list[Seen], gone: list[Seen]) -> None:
+        """Try these once more with the next commit, unless something newer is known of them."""
+        for seen in new:
+            if self._is_held(seen):
+                self._new.setdefault((seen.requester, seen.key), seen)
+        for seen in gone:
+            if (seen.requester, seen.key) not in self._new:
+                self._gone.setdefault((seen.requester, seen.key), seen)
+
+    def _tell(self, problem: str | None) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._trouble(problem)
+
+    # ---- from any thread
+
+    def answered(self, seen: Seen, answer: Answer | None) -> None:
+        """A request has its answer, for all who wait for it; None if none is ours to give, and then it is forgotten."""
+        with self._lock:
+            seen.answer = answer
+            waiting, seen.waiting = seen.waiting, []
+            if answer is None:
+                self._forget(seen)
+            elif self._is_held(seen):
+                self._new[seen.requester, seen.key] = seen
+        for tell in waiting:
+            tell(answer)
+        self.wake()
+
+    def attach(self, seen: Seen, tell: Callable[[Answer | None], None]) -> None:
+        """Tell the answer of this request: now, or when it is there."""
+        with self._lock:
+            if seen.answer is None:
+                seen.waiting.append(tell)
+                return
+        tell(seen.answer)
+
+    # ---- with the lock
+
+    def _is_held(self, seen: Seen) -> bool:
+        return self._get(seen.requester, seen.key) is seen
+
+    def _get(self, requester: str, key: str) -> Seen | None:
+        held = self._seen.get(requester)
+        return None if held is None else held.get(key)
+
+    def _hold(self, seen: Seen) -> None:
+        held = self._seen.setdefault(seen.requester, OrderedDict())
+        held[seen.key] = seen
+        held.move_to_end(seen.key)
+        if len(held) > NEWEST:
+            self._forget(next(iter(held.values())))
+
+    def _forget(self, seen: Seen) -> None:
+        if not self._is_held(seen):
+            return
+        held = self._seen[seen.requester]
+        del held[seen.key]
+        if not held:
+            del self._seen[seen.requester]
+        self._new.pop((seen.requester, seen.key), None)
+        self._gone[seen.requester, seen.key] = seen
+
+    def _sweep(self) -> None:
+        now = self._clock.now()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP
+        over = [seen for held in self._seen.values() for seen in held.values() if seen.until <= now]
+        for seen in over:
+            self._forget(seen)

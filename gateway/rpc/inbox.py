@@ -1,0 +1,93 @@
+"""Messages that wait for the dispatcher: bounded, and held back while it is not known whose the devices are."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from gateway.clock import Clock
+from gateway.model import Message
+from gateway.rpc.calls import lifetime
+
+INBOX_LIMIT = 1000
+AT_ONCE = 100
+"""Messages that are taken together: their journal entries cost one write to the disk."""
+LONGEST_PAUSE = 1.0
+
+
+class Inbox:
+    """Any thread puts; the dispatcher takes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._messages: deque[Message] = deque()
+        self._held = True
+        self._woken = False
+        self.closed = False
+        self.stopping = False
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._messages)
+
+    def put(self, message: Message) -> bool:
+        """Whether there was room for the message."""
+        with self._condition:
+            room = len(self._messages) < INBOX_LIMIT
+            if room:
+                self._messages.append(message)
+                self._condition.notify()
+        return room
+
+    def hold(self) -> None:
+        """Keep what comes waiting."""
+        with self._condition:
+            self._held = True
+
+    def serve(self) -> None:
+        """Give out what waits and what comes."""
+        with self._condition:
+            self._held = False
+            self._condition.notify()
+
+    def stop(self, close: bool = False) -> None:
+        """Give out everything, held or not, to be refused; with ``close`` it is the last."""
+        with self._condition:
+            self.stopping = True
+            self.closed = self.closed or close
+            self._condition.notify()
+
+    def wake(self) -> None:
+        """Let ``take`` return, though there may be no message."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify()
+
+    def take(self, until: float) -> list[Message]:
+        """The next messages, waiting for them until that boot clock time at most."""
+        with self._condition:
+            if not self._ready() and not self._woken:
+                self._condition.wait(self.pause(until))
+            self._woken = False
+            return [self._messages.popleft() for _ in range(min(AT_ONCE, len(self._messages)))] if self._ready() else []
+
+    def pause(self, until: float) -> float:
+        """Seconds to wait for a message: no longer than until that time, or the deadline of what is held back."""
+        if self._messages:
+            until = min(until, self._messages[0].received + lifetime(self._messages[0]))
+        return max(0.0, min(until - self._clock.now(), LONGEST_PAUSE))
+
+    def late(self) -> list[Message]:
+        """What was held back until its deadline; it does not wait any more."""
+        if not self._held:
+            return []
+        now = self._clock.now()
+        with self._condition:
+            late = [m for m in self._messages if m.received + lifetime(m) <= now]
+            for message in late:
+                self._messages.remove(message)
+        return late
+
+    def _ready(self) -> bool:
+        return (bool(self._messages) and (not self._held or self.stopping)) or self.closed
