@@ -24,7 +24,7 @@ from gateway.errors import Unavailable
 from gateway.faultpoint import FaultPoint, passing
 from gateway.model import Scalar
 from gateway.store.documents import sha256
-from gateway.store.sqlite import Database, Layout, MovedAside
+from gateway.store.sqlite import Database, Layout, MovedAside, is_passing
 
 SCHEMA = 1
 HOUR = 3600.0
@@ -218,7 +218,12 @@ class Journal:
 
     def _is_whole(self) -> bool:
         with self._file.transaction() as db:
-            return all(map(_fits, db.execute(_ALL)))
+            try:
+                return all(map(_fits, db.execute(_ALL)))
+            except sqlite3.Error as error:  # the table itself is not what it was
+                if is_passing(error):
+                    raise
+                return False
 
     def _put(self, *rows: _Row) -> None:
         with self._file.transaction() as db:
@@ -258,16 +263,17 @@ def _checked(kind: str, key: str, body: bytes) -> tuple[str, str, bytes, int]:
     return kind, key, body, _crc(kind.encode(), key.encode(), body)
 
 
-def _fits(row: tuple[Any, Any, Any, Any]) -> bool:
+def _fits(row: tuple[Any, ...]) -> bool:
     """Whether an entry of ``_ALL`` is what was written; damage may have changed the types, too."""
-    return all(isinstance(part, bytes) for part in row[:3]) and _crc(*row[:3]) == row[3]
+    return len(row) == 4 and all(isinstance(part, bytes) for part in row[:3]) and _crc(*row[:3]) == row[3]
 
 
 def _salvage(path: Path) -> Iterator[_Row]:
     """The entries of a damaged file that can be read and fit their checksums."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-            for row in filter(_fits, db.execute(_ALL)):
+            db.text_factory = bytes
+            for row in filter(_fits, db.execute("SELECT * FROM entries")):  # a column's name may be damaged, too
                 yield row[0].decode(), row[1].decode(), row[2]
     except (sqlite3.Error, UnicodeError):  # what follows can not be read; the latter when SQLite quotes damaged bytes
         return

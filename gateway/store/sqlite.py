@@ -19,6 +19,11 @@ _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE
 """Results that say nothing against what the file holds: another file in its place would fare no better."""
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether an error says nothing against what the file holds."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+
+
 class _Damaged(Exception):
     """What the file holds is no use to us; another one in its place may be."""
 
@@ -107,8 +112,7 @@ class Database:
                 self._db.execute(f"PRAGMA {pragma}")
             self._check(self._db, existed)
         except (sqlite3.Error, UnicodeError) as error:  # the latter when SQLite quotes damaged bytes
-            passing = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
-            raise (self._layout.error if passing else _Damaged)(self._words(error)) from error
+            raise (self._layout.error if is_passing(error) else _Damaged)(self._words(error)) from error
 
     def _check(self, db: sqlite3.Connection, existed: bool) -> None:
         name, schema = self._layout.name, self._layout.schema

@@ -242,6 +242,20 @@ def test_a_flipped_bit_is_noticed(path: Path):
         check_damaged(path, bytes(content), whole)
 
 
+def test_a_damaged_table_gives_its_entries(path: Path):
+    """When a column has another name by one flipped bit, the entries are taken over, and it is told."""
+    whole = filled(path)
+    assert whole.count(b"    kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB") == 1
+    path.write_bytes(whole.replace(b"NULL, body BLOB", b"NULL, bodi BLOB"))
+    journal = Journal(path, FakeClock())
+    moved = journal.open()
+
+    assert moved is not None
+    assert "9 entries of it are saved" in moved.reason
+    assert journal.open_writes() == [A, B]
+    journal.close()
+
+
 def test_whole_entries_are_saved_from_a_damaged_journal(path: Path):
     """One damaged entry does not take the others with it: they are still given back."""
     whole = filled(path)
