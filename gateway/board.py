@@ -73,6 +73,7 @@ class Board:
         self._cards: dict[str, _Card] = {}
         self._problems: dict[str, str] = {}
         self._owned_by_other: list[str] = []
+        self._debts: dict[str, int] = {}
         self._open = False
         self._displaced = False
         self._told_gateway = b""
@@ -143,14 +144,26 @@ class Board:
     def reverts(self, path: str, count: int) -> None:
         """So many points of the device wait to be given back."""
         with self._lock:
+            self._debts = {other: n for other, n in {**self._debts, path: count}.items() if n}
+            self._tell_debts()
             if path in self._cards and self._cards[path].reverts != count:
                 self._cards[path].reverts = count
                 self._tell(path)
+
+    def _tell_debts(self) -> None:
+        """Devices that have no status of their own to tell it in."""
+        gone = [path for path in sorted(self._debts) if path not in self._cards]
+        if not gone and "reverts_pending" not in self._problems:
+            return
+        more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+        told = f"{', '.join(gone[:5])}{more} can not be given back what was written; revert_device with abandon gives it up"
+        self.problem("reverts_pending", told if gone else None)
 
     def forget(self, path: str) -> None:
         """The device is not ours any more: say nothing of it from now on."""
         with self._lock:
             self._cards.pop(path, None)
+            self._tell_debts()
 
     def retell(self, path: str) -> None:
         """Publish a device's topics again, although nothing has changed."""

@@ -15,6 +15,7 @@ from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.errors import (
     Busy,
+    DeadlinePassed,
     DeviceError,
     GatewayError,
     Offline,
@@ -104,7 +105,7 @@ class Device:
             return self._wake()
         elif self.work.reload and now >= self.work.reload_at():
             self._take_reload(now)
-        elif job := self.work.next_job(now):
+        elif job := self._next_job(now):
             self._serve(job)
         elif self._poll is not None:
             self._poll_step(self._poll)
@@ -134,6 +135,12 @@ class Device:
         elif job is not None:
             job.fail(OutcomeUnknown(failure) if job.sent else GatewayError(failure))
         self._went_offline(PointError("internal", failure))
+
+    def _next_job(self, now: float) -> Job | None:
+        job = self.work.next_job(now)
+        for late in self.work.take_late():
+            late.fail(DeadlinePassed("the deadline came before the write could be sent; nothing was written"))
+        return job
 
     def _next_poll(self) -> float:
         return self._next_try if self.status.state is DeviceState.OFFLINE else self._rounds.due

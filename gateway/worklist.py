@@ -41,6 +41,7 @@ class Worklist:
         self._reverts: deque[RevertJob] = deque()
         self._writes: deque[WriteJob] = deque()
         self._reads: deque[ReadJob] = deque()
+        self._late: list[WriteJob] = []
         self._reverts_from = 0.0
         self._backoff = Backoff(random.random, most=REVERT_PAUSE)
         self._silent = 0
@@ -172,11 +173,17 @@ class Worklist:
                 write = self._writes.popleft()
                 if not write.over:
                     return write
+                self._late.append(write)
             while self._reads:
                 read = self._reads.popleft()
                 if not read.over:
                     return read
         return None
+
+    def take_late(self) -> list[WriteJob]:
+        """The writes that were answered while they waited: nothing of them is sent."""
+        late, self._late = self._late, []
+        return late
 
     def put_back(self, job: ReadJob) -> None:
         """A read is not at its end: it goes on when the others had their turn."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
+from gateway.actuator.asking import Claim, Devices
 from gateway.actuator.audit import Audit, AuditEvent
 from gateway.actuator.journal import Journal, JournalError
 from gateway.actuator.leases import LeaseBook
@@ -31,29 +31,6 @@ from gateway.settings import Actuator
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who wants to write which device, and the lease that was named, if any."""
-
-    device: str
-    requester: str
-    task_id: str | None
-    fence: int | None
-    lease_required: bool
-
-
-class Devices(Protocol):
-    """What the desk wants to know of the devices that run."""
-
-    def paths(self) -> list[str]:
-        """Every one of ours."""
-        ...
-
-    def is_foreign(self, path: str) -> bool:
-        """Whether a device is another gateway's."""
-        ...
 
 
 class Desk:
@@ -105,10 +82,10 @@ class Desk:
                 self._problem("journal_set_aside", f"{moved.reason}; it is kept as {moved.path.name}")
             self._fences = count(self.journal.raise_epoch() * 2**32 + 1)
             tasks, overrides = self.journal.tasks() or {}, self.journal.overrides() or []
+        self.reverts.load()
         with self.lock:
             self._restore(tasks, overrides)
             self._ready = True
-        self.reverts.load()
         self._end_of_those_before(tasks.get("in_force", []))
         self.keep_tasks()
 
@@ -120,6 +97,7 @@ class Desk:
             log.error("tasks or overrides in the journal can not be used", reason=str(error))  # noqa: TRY400
         for path in self.reverts.devices():
             self._book.hold(path)
+        self._review(self.reverts.devices())
 
     def _end_of_those_before(self, leases: list[dict[str, Any]]) -> None:
         """The leases in force when the last process ended are over."""

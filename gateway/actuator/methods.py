@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.actuator.arguments import checked, fence_of, flag_of, priority_of, text_of, value_of, writable
-from gateway.actuator.desk import Claim, Desk
+from gateway.actuator.asking import Claim
+from gateway.actuator.audit import AuditEvent
+from gateway.actuator.desk import Desk
 from gateway.actuator.group import Group, error_body
 from gateway.actuator.refusals import audited
 from gateway.actuator.reverts import Done, OpenPoint, goal
@@ -66,6 +68,9 @@ class WriteMethods:
         self._desk.check(claim)
         values, errors = self._checked(spec, given)
         if errors:
+            first = next(iter(errors.values()))["code"]
+            event = AuditEvent("refused", spec.path, first, call.requester, claim.task_id, new=call.method, id=call.id)
+            self._desk.audit.event(event)
             call.ticket.finish({"values": {}, "errors": errors})
             return
         group = Group(call.ticket, given)
@@ -108,12 +113,12 @@ class WriteMethods:
 
     def revert_device(self, call: Call) -> None:
         """Give back all that can be; with ``abandon`` give up what could not be given back so far."""
+        if flag_of(call, "abandon", False):
+            self._abandon(call)
+            return
         device, point = self._names.device(call, "device", "abandon", *_LEASE)
         spec = device.spec
         self._names.no_point(call, spec, point)
-        if flag_of(call, "abandon", False):
-            call.ticket.finish({"abandoned": self._desk.reverts.abandon(spec.path)})
-            return
         claim, priority = self._claim(call, spec), priority_of(call, spec)
         self._desk.check(claim)
         registers = [register for register in spec.registers if self._can_go_back(spec, register)]
@@ -122,6 +127,15 @@ class WriteMethods:
         group = Group(call.ticket, [register.name for register in registers])
         for register in registers:
             self._give_back(call, device, spec, claim, register, priority, group.done(register.name))
+
+    def _abandon(self, call: Call) -> None:
+        """Give up what is due, also on a device that does not run here any more."""
+        path = text_of(call, "device") or "/".join(call.target)
+        if path not in self._desk.reverts.devices():
+            device, point = self._names.device(call, "device", "abandon", *_LEASE)
+            self._names.no_point(call, device.spec, point)
+            path = device.spec.path
+        call.ticket.finish({"abandoned": self._desk.reverts.abandon(path)})
 
     def _can_go_back(self, spec: Spec, register: Register) -> bool:
         if not register.writable:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.actuator.asking import Claim
 from gateway.actuator.audit import AuditEvent
-from gateway.actuator.desk import Claim, Desk
+from gateway.actuator.desk import Desk
 from gateway.actuator.journal import JournalError, OpenWrite
 from gateway.actuator.model import Lease
 from gateway.actuator.reverts import Done, Key, goal
