@@ -18,6 +18,7 @@ from gateway.errors import (
     DeadlinePassed,
     DeviceError,
     GatewayError,
+    NotTaken,
     Offline,
     OutcomeUnknown,
     Rejected,
@@ -167,7 +168,7 @@ class Device:
         try:
             self._ensure_open(at_once=True)
             taken = self._interface.write(job.register, job.value, job.options, job.debt.claim)
-        except (Rejected, RequestError) as error:
+        except (Rejected, NotTaken, RequestError) as error:
             self.work.done(job)
             job.debt.end(None, error)
         except GatewayError as error:
@@ -219,7 +220,7 @@ class Device:
             warrant.record(present_value(self._interface, job.register, self._clock) if wants_present else None)
             taken = self._interface.write(job.register, job.value, job.options, warrant.claim)
         except GatewayError as error:
-            if not warrant.sent or isinstance(error, Rejected):
+            if not warrant.sent or isinstance(error, (Rejected, NotTaken)):
                 if isinstance(error, Unreachable):
                     self._went_offline(PointError(error.code, error.message))
                 raise

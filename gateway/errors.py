@@ -24,6 +24,7 @@ GatewayError
     ├── Unreachable         device_offline    close, back off, open again
     ├── Transient           timeout           these points, this time; go on with the poll
     ├── Rejected            device_rejected   the device said no; never repeat a write
+    ├── NotTaken            device_rejected   it confirmed a write and holds something else: what it held may be gone
     └── ConfigFault         misconfigured     the configuration can not work; say where and how to mend it
 """
 
@@ -173,6 +174,12 @@ class Transient(DeviceError):
 
 class Rejected(DeviceError):
     """The device answered with a refusal: a write is never repeated."""
+
+    code = "device_rejected"
+
+
+class NotTaken(DeviceError):
+    """The device confirmed a write and then holds something else: it may have changed, so what it held is owed to it."""
 
     code = "device_rejected"
 

@@ -19,6 +19,7 @@ from gateway.errors import (
     ConfigFault,
     GatewayError,
     LeaseRequired,
+    NotTaken,
     Rejected,
     Transient,
     Unavailable,
@@ -589,6 +590,7 @@ def test_a_write_answers_with_what_the_device_took() -> None:
         (SILENT, "outcome_unknown"),
         (Unreachable("reset"), "outcome_unknown"),
         (Rejected("illegal value"), "device_rejected"),
+        (NotTaken("it holds 4"), "device_rejected"),
         (BadValue("the device holds 7, which is not in the Enum"), "outcome_unknown"),
     ],
 )

@@ -44,7 +44,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.allow import Allow
 from gateway.clock import Clock
-from gateway.errors import BadValue, ConfigFault, Rejected, Transient
+from gateway.errors import BadValue, ConfigFault, NotTaken, Transient
 from gateway.interfaces._links import GiveWay as GiveWay
 from gateway.interfaces._links import Pool
 from gateway.interfaces._rows import MAX_INTERVAL as MAX_INTERVAL
@@ -196,7 +196,8 @@ class Interface:
     ) -> Scalar | None:
         """Write a value that ``values.coerce`` gave; returns the one that the device took, in engineering units.
 
-        Raises what ``may_send`` raises, BadValue or OutOfRange before anything is sent, Rejected, Transient, Unreachable.
+        Raises what ``may_send`` raises, BadValue or OutOfRange before anything is sent, Rejected, NotTaken,
+        Transient, Unreachable.
         """
         known = self._scaled(register, ask=True) if register.scale_register else register
         raw = None if value is None else to_raw(known, value)
@@ -206,7 +207,7 @@ class Interface:
         except BadValue as error:
             raise Transient(f"the write was confirmed, but now {error.message}") from error
         if register.tolerance is not None and not _near(value, result, register.tolerance):
-            raise Rejected(
+            raise NotTaken(
                 f"the device confirmed {shown(value)} and then holds {shown(result)}, which is not within the Tolerance"
             )
         return result

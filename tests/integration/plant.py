@@ -24,7 +24,8 @@ class Written:
 class Plant:
     """100 holding registers that hold their address; a context manager.
 
-    ``mute``: takes requests and answers none. ``forget``: so many writes are carried out and not answered.
+    ``mute``: takes requests and answers none. ``forget``: so many writes are carried out and not answered. ``most``: a
+    greater value is taken for this one.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class Plant:
         self.writes: list[Written] = []
         self.mute = False
         self.forget = 0
+        self.most = 65535
         self.port = 0
         self._links: list[socket.socket] = []
 
@@ -87,7 +89,7 @@ class Plant:
             return pack(">BB", code, 2 * len(words)) + pack(f">{len(words)}H", *words)
         values = (second,) if code == 6 else unpack(f">{second}H", body[6:])
         for offset, value in enumerate(values):
-            self.words[address + offset] = value
+            self.words[address + offset] = min(value, self.most)
             self.writes.append(Written(address + offset, value, time.monotonic()))
         return body[:5]
 

@@ -71,6 +71,19 @@ def no_more_reverts(client: TestClient) -> None:
     client.wait_for(f"devices/{D}/status", lambda m: m.payload and m.json["reverts_pending"] == 0)
 
 
+def test_a_write_that_the_device_bent_is_given_back(edge: GatewayProcess, client: TestClient, plant: Plant) -> None:
+    """Beyond its Tolerance a write is a failure, but the device has changed: the lease's end gives back what it held."""
+    rows = [register("p", 10, **{"Tolerance": 1})]
+    client.publish(f"config/devices/{D}", modbus(plant.port, *rows), retain=True)
+    client.wait_for(f"devices/{D}/meta", lambda m: m.payload and list(m.json["points"]) == ["p"])
+    plant.most = 20
+    acquire(client, 1.0)
+    assert write(client, "p", 50) == "device_rejected"
+    assert plant.words[10] == 20
+    given_back(plant, 10, 50, 10)
+    no_more_reverts(client)
+
+
 def test_the_end_of_a_lease_gives_back(edge: GatewayProcess, client: TestClient, plant: Plant) -> None:
     """The value from before the first write comes back, or the Default Value, within a second; each write was made once."""
     lease = acquire(client, 1.5)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymodbus.pdu import bit_message, register_message
 
-from gateway.errors import DeadlinePassed, Rejected, Transient
+from gateway.errors import DeadlinePassed, NotTaken, Rejected, Transient
 from gateway.interfaces._modbus.pdu import ModbusRegister
 from gateway.interfaces._modbus.writes import write_query
 from gateway.model import PointError, Scalar
@@ -181,7 +181,7 @@ def test_tolerance_is_in_engineering_units(taken: int, good: bool) -> None:
     if good:
         assert written(held, register, 21.5) == taken / 10
     else:
-        with pytest.raises(Rejected, match="not within the Tolerance"):
+        with pytest.raises(NotTaken, match="not within the Tolerance"):
             written(held, register, 21.5)
     assert held.asked == [16, 3]
 
