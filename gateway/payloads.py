@@ -49,7 +49,7 @@ def parse(source: str) -> Any:
     if max(accumulate(map(_DEPTH.__getitem__, brackets)), default=0) > MAX_DEPTH:
         raise BadPayload(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(source, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+        value = json.loads(source, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
     except json.JSONDecodeError as error:
         raise BadPayload(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except BadPayload:
@@ -85,6 +85,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(word: str) -> None:
     raise BadPayload(f"{word} is not a JSON number")
+
+
+def _int(digits: str) -> float:
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else _float(digits)  # as every reader of JSON without long integers does
 
 
 def _float(digits: str) -> float:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.payloads import MAX_BYTES, MAX_DEPTH, BadPayload, dump, parse, text, without_comments
@@ -144,7 +144,20 @@ def test_hostile_texts_are_refused_in_no_time(source: str) -> None:
     assert time.perf_counter() - began < 0.5  # measured: below 0.05
 
 
+@pytest.mark.parametrize("digits", ["18446744073709551615", "-9223372036854775808"])
+def test_integers_of_64_bits_stay_what_they_are(digits: str) -> None:
+    """Signed or not: none of their digits is lost."""
+    assert dump(parse(digits)) == digits.encode()
+
+
+def test_an_integer_of_more_than_64_bits_is_a_float() -> None:
+    """As readers have it that know no longer integers; it can be told again."""
+    assert parse("20000000000000000000") == 2e19
+    assert dump(parse("-20000000000000000000")) == b"-2e+19"
+
+
 @given(source=st.text())
+@example(source="20000000000000000000")
 def test_parse_gives_a_value_or_refuses(source: str) -> None:
     """Whatever the text, the outcome is a value or BadPayload."""
     try:
