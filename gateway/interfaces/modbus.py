@@ -25,6 +25,8 @@ from gateway.interfaces.base import Batch, Environment, MaySend, Split, Use
 from gateway.interfaces.base import Interface as Base
 from gateway.model import PointError, Register, Scalar
 
+LACKING = (1, 2, 3)
+"""Exceptions by which a device says that it does not have what it was asked for."""
 MAYBE_DONE = (5, 11)
 """Exceptions to a write after which it may be carried out all the same: acknowledge, and no answer from the unit behind."""
 
@@ -133,7 +135,7 @@ class Interface(Base):
     def _refuse(self, batch: ModbusBatch, refusal: Refusal) -> dict[str, Scalar | PointError]:
         if refusal.code in NO_ANSWER:
             raise Transient(str(refusal)) from refusal
-        lacking = refusal.code in (1, 2, 3)
+        lacking = refusal.code in LACKING
         if (refusal.code in (2, 3) or (refusal.code == 4 and batch.holes())) and (smaller := self._planner.refused(batch)):
             raise Split(_scales_first(smaller)) from refusal
         error = PointError("device_rejected", str(refusal), unsupported=lacking)
@@ -168,9 +170,13 @@ class Interface(Base):
 
     def _scaled(self, register: Register, ask: bool = False) -> Register:
         place = cast(ModbusRegister, register)
-        if ask:
-            self._ask_scale(place)
-        return self._scales.apply(place)
+        if not ask:
+            return self._scales.apply(place)
+        self._ask_scale(place)
+        try:
+            return self._scales.apply(place)
+        except BadValue as error:
+            raise Transient(f"nothing was written: {error.message}") from error
 
     def _ask_scale(self, place: ModbusRegister) -> None:
         assert place.scale_from is not None
@@ -180,12 +186,12 @@ class Interface(Base):
         self._scales.keep([place.scale_from], batch.layout.decode(data))
 
     def _ask_first(self, query: Query, what: str) -> bytes:
-        """Read what a write has to know before it."""
+        """Read what a write has to know first; a refusal for the moment is Transient, so that a revert is tried again."""
         try:
             return self._client.exchange(query, urgent=True)
         except Refusal as refusal:
             told = f"{what} can not be read: {refusal}"
-            raise (Transient(told) if refusal.code in NO_ANSWER else Rejected(told)) from refusal
+            raise (Rejected(told) if refusal.code in LACKING else Transient(told)) from refusal
 
 
 def _check_tls(config: ModbusConfig) -> None:
