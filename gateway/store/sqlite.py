@@ -19,6 +19,10 @@ _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE
 """Results that say nothing against what the file holds: another file in its place would fare no better."""
 
 
+_WRITE_VERSION = 2
+"""The newest that SQLite knows (SQLite database file format, 1.3.3: byte 18 of the file)."""
+
+
 def is_passing(error: Exception) -> bool:
     """Whether an error says nothing against what the file holds."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
@@ -116,6 +120,8 @@ class Database:
 
     def _check(self, db: sqlite3.Connection, existed: bool) -> None:
         name, schema = self._layout.name, self._layout.schema
+        if existed and self._write_version() > _WRITE_VERSION:  # SQLite would read it, and refuse each write
+            raise _Damaged(f"the {name} is damaged, or of a newer format of SQLite: it can not be written")
         (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise _Damaged(f"the {name} is damaged: {found}")
@@ -129,6 +135,10 @@ class Database:
             return
         for old in range(version, schema):
             db.executescript(f"BEGIN; {self._layout.steps[old]} PRAGMA user_version = {old + 1}; COMMIT")
+
+    def _write_version(self) -> int:
+        with self._path.open("rb") as file:
+            return int.from_bytes(file.read(19)[18:])
 
     def _words(self, error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -256,6 +256,14 @@ def test_a_damaged_table_gives_its_entries(path: Path):
     journal.close()
 
 
+def test_a_journal_that_could_only_be_read_is_set_aside(path: Path):
+    """Damage in the header makes SQLite refuse each write: the entries are taken over into a file that can be written."""
+    whole = bytearray(filled(path))
+    whole[18] ^= 1 << 5
+    check_damaged(path, bytes(whole), b"")
+    assert path.with_name("actuator.db.broken-1").read_bytes() == whole
+
+
 def test_whole_entries_are_saved_from_a_damaged_journal(path: Path):
     """One damaged entry does not take the others with it: they are still given back."""
     whole = filled(path)
