@@ -264,16 +264,19 @@ def test_a_stopped_process_writes_nothing_late(edge: GatewayProcess, client: Tes
     assert 6 not in plant.values(10)
 
 
-@pytest.mark.parametrize("place", ["before_journal", "after_journal", "after_wire"])
+@pytest.mark.parametrize("place", ["before_journal", "after_journal", "after_wire", "after_answer:2"])
 def test_a_crash_around_a_write_is_made_good(
     place: str, client: TestClient, gateway: Gateways, plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed at each step around journal and wire, again and again: never written twice, and always given back."""
+    """Killed at each step around journal, wire and answer, again and again: never written twice, and always given back.
+
+    The first answer is that to the request for the lease.
+    """
     edge = gateway()
     run(client, plant)
     client.online(D)
     assert write(client, "q", 77) == 77
-    for _ in range(scaled(33, least=2)):
+    for number in range(scaled(25, least=2)):
         edge.kill()
         monkeypatch.setenv(VARIABLE, place)
         mark = client.mark()
@@ -281,9 +284,9 @@ def test_a_crash_around_a_write_is_made_good(
         client.online(D, after=mark)
         plant.writes.clear()
         client.request(f"rpc/ops/acquire_lease/{D}", {"duration": 60})
-        client.send(f"rpc/ops/set_point/{D}/p", "5", response_topic="replies/ops/crash")
+        client.send(f"rpc/ops/set_point/{D}/p", "5", response_topic="replies/ops/crash", correlation=b"%d" % number)
         eventually(lambda: not edge.running, "the crash")
-        assert plant.values(10) == ([5] if place == "after_wire" else [])
+        assert plant.values(10) == ([] if "journal" in place else [5])
         monkeypatch.delenv(VARIABLE)
         begun, mark = time.monotonic(), client.mark()
         edge.start()
