@@ -17,6 +17,7 @@ from gateway.errors import Misconfigured, UnknownDevice
 from gateway.interfaces.base import Environment
 from gateway.jobs import Counters, Outlet
 from gateway.schedule import spread
+from gateway.sharing import Sharing
 from gateway.store.device_config import Spec
 from gateway.suggest import nearest
 from gateway.topics import MAX_LEVELS, MIN_LEVELS
@@ -78,7 +79,7 @@ class Fleet:
         self._numbers = count()
         self._settled: dict[str, float] = {}
         self._past = Counters()
-        self._by_link: dict[object, set[str]] = defaultdict(set)
+        self.sharing = Sharing(env)
         self._below: dict[str, set[str]] = defaultdict(set)
 
     # ---- for requests
@@ -235,33 +236,18 @@ class Fleet:
                 return f'a point\'s name begins with "{rest}", where the device "{path}" is: both would share topics'
         return None
 
-    def rivals(self, spec: Spec) -> dict[str, list[str]]:
-        """Devices with a writable point on the same link and register as one of ours: path -> our points."""
-        others = self._by_link[_link(spec, self._env)] - {spec.path}
-        if not others:
-            return {}
-        own = self._targets(spec)
-        shared = {path: own.keys() & self._targets(self._specs[path]).keys() for path in others}
-        return {path: sorted(own[target] for target in targets) for path, targets in shared.items() if targets}
-
-    def _targets(self, spec: Spec) -> dict[object, str]:
-        interface = spec.interface(spec.config, self._env)
-        return {interface.target(register): register.name for register in spec.registers if register.writable}
-
     def _know(self, spec: Spec) -> None:
         self._specs[spec.path] = spec
         for above, _ in _above(spec.path):
             self._below[above].add(spec.path)
-        link = _link(spec, self._env)
-        if link is not None:
-            self._by_link[link].add(spec.path)
+        self.sharing.know(spec)
 
     def _forget(self, path: str) -> None:
         spec = self._specs.pop(path, None)
         if spec is not None:
             for above, _ in _above(path):
                 self._below[above].discard(path)
-            self._by_link[_link(spec, self._env)].discard(path)
+            self.sharing.forget(path)
 
     def _start(self, spec: Spec, settle: float) -> None:
         if self._stopped:
@@ -283,8 +269,3 @@ def _above(path: str) -> list[tuple[str, str]]:
     """The device paths that a path lies below, each with the rest."""
     levels = path.split("/")
     return [("/".join(levels[:size]), "/".join(levels[size:])) for size in range(MIN_LEVELS, len(levels))]
-
-
-def _link(spec: Spec, env: Environment) -> object:
-    link = spec.interface(spec.config, env).link()
-    return None if link is None else (spec.driver_type, link)

@@ -286,11 +286,12 @@ class Manager:
                 self._fall_back(entry, errors, settle)
             self._report(entry, verdict, errors, self._fleet.spec(entry.path))
             return
+        concerned = self._concerned(self._fleet.spec(entry.path))
         spec = replace(spec, learned=self._accept(entry, verdict).learned)
         self._report(entry, verdict, errors, spec)  # first: what the device says is told together with this verdict
         self._fleet.run(spec, settle, now + spread * spec.device.interval)
-        for rival in self._fleet.rivals(spec):
-            self._report_again(rival)
+        for other in sorted(concerned | self._concerned(spec)):
+            self._report_again(other)
 
     def _fall_back(self, entry: Entry, errors: tuple[Fault, ...], settle: float) -> None:
         """The config is bad and nothing runs: run the last good one from disk, if there is one."""
@@ -415,14 +416,25 @@ class Manager:
         if entry is not None and entry.verdict is not None:
             self._report(entry, entry.verdict, entry.verdict.errors, self._fleet.spec(path))
 
+    def _concerned(self, spec: Spec | None) -> set[str]:
+        """The devices whose status says something because of this one."""
+        sharing = self._fleet.sharing
+        return {*sharing.rivals(spec), *sharing.clashes(spec)} if spec is not None else set()
+
     def _rivalry(self, spec: Spec | None) -> list[Fault]:
-        rivals = self._fleet.rivals(spec) if spec is not None else {}
-        return [
+        """What is to be said of a device because of others on its link."""
+        if spec is None:
+            return []
+        told = [
             Fault(
                 "registry_config", f'the device "{path}" writes the same registers as {", ".join(names[:5])}', "one writer"
             )
-            for path, names in sorted(rivals.items())
+            for path, names in sorted(self._fleet.sharing.rivals(spec).items())
         ]
+        for path, names in sorted(self._fleet.sharing.clashes(spec).items()):
+            what = f'"{path}" is on the same link with another {", ".join(names)}: one of the two will not be reached'
+            told += [Fault("driver_config", what, "the same for all devices of a link")]
+        return told
 
     def _tell_owners(self) -> None:
         foreign = sorted(path for path, entry in self._catalog.entries.items() if entry.ours is False)

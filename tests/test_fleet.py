@@ -26,6 +26,10 @@ class Bus(ScriptedInterface):
         """By the wire."""
         return (self.config.name,)
 
+    def shares(self):
+        """The bus, and how many registers it reads at a time."""
+        return self.config.name, {"batch": self.config.batch}
+
     def target(self, register: Any) -> object:
         """By the units."""
         return register.units
@@ -234,16 +238,16 @@ def test_two_writers_of_one_register_are_rivals(fleet: Fleet) -> None:
     first = on_bus(fleet, "C/B/D", "line 1", point("a", units="40001", writable=True), point("b", units="40002"))
     on_bus(fleet, "C/B/E", "line 1", point("x", units="40001", writable=True), point("y", units="40002", writable=True))
     on_bus(fleet, "C/B/F", "line 2", point("z", units="40001", writable=True))
-    assert fleet.rivals(first) == {"C/B/E": ["a"]}
+    assert fleet.sharing.rivals(first) == {"C/B/E": ["a"]}
     fleet.stop("C/B/E")
-    assert fleet.rivals(first) == {}
+    assert fleet.sharing.rivals(first) == {}
 
 
 def test_a_driver_without_links_has_no_rivals(fleet: Fleet) -> None:
     """Devices in memory share nothing."""
     made = run(fleet)
     run(fleet, path="C/B/E")
-    assert fleet.rivals(made) == {}
+    assert fleet.sharing.rivals(made) == {}
 
 
 def test_a_foreign_device_is_known(fleet: Fleet) -> None:
@@ -274,3 +278,16 @@ def test_a_stopped_device_takes_no_jobs(fleet: Fleet) -> None:
     fleet.stop("C/B/D")
     with pytest.raises(Unavailable):
         device.submit(ReadJob(device.spec, (A,), Ticket(1.0, lambda *_: None), lambda reading: reading))
+
+
+def test_two_devices_that_want_their_line_otherwise_clash(fleet: Fleet) -> None:
+    """Each is told of the other and what differs, until they agree."""
+    first = on_bus(fleet, "C/B/D", "line 1")
+    second = on_bus(fleet, "C/B/E", "line 1")
+    assert fleet.sharing.clashes(first) == {}
+    second = replace(second, config=Wire(name="line 1", batch=2))
+    fleet.run(second, NEVER, 0.0)
+    assert fleet.sharing.clashes(first) == {"C/B/E": ["batch"]}
+    assert fleet.sharing.clashes(second) == {"C/B/D": ["batch"]}
+    fleet.stop("C/B/E")
+    assert fleet.sharing.clashes(first) == {}

@@ -148,6 +148,10 @@ class Interface:
         """What the device is reached by, such as protocol, host, port and unit id: equal for two configs of one device."""
         return None
 
+    def shares(self) -> tuple[object, Mapping[str, object]] | None:
+        """The line or endpoint that the device shares with others, and the settings of it that they must have in common."""
+        return None
+
     def target(self, register: Register) -> object:
         """What the register is behind its link: equal for two registers that write the same thing."""
         return register.name

@@ -62,6 +62,10 @@ class Interface(Base):
         """Protocol, endpoint and unit."""
         return ("modbus", *self.config.endpoint, self.config.slave_id)
 
+    def shares(self) -> tuple[object, Mapping[str, object]]:
+        """The endpoint, and what its devices must have in common."""
+        return ("modbus", *self.config.endpoint), self.config.line()
+
     def target(self, register: Register) -> tuple[object, ...]:
         """Table and address."""
         place = cast(ModbusRegister, register)
