@@ -48,6 +48,9 @@ lint: install ## check form, style and types
 bench: install ## measure against the bounds
 	@$(BIN)/python bench/run.py $(ARGS)
 
+isolation: install ## measure what dead devices do to living ones
+	@$(BIN)/python bench/isolation.py $(ARGS)
+
 lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --no-strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -57,4 +60,4 @@ clean: ## remove what was made, .venv too
 	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo test test-long coverage lint bench lock clean
+.PHONY: help install demo test test-long coverage lint bench isolation lock clean
