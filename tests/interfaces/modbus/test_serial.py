@@ -189,7 +189,9 @@ def test_rs485_needs_a_port_that_has_it(tmp_path: Path) -> None:
     with Bus(tmp_path, 1) as bus:
         with pytest.raises(Unreachable, match="can not be opened"):
             unit(bus.paths[0], 1, env(), rs485={"delay_before_tx": 0.001}).open()
-        unit(bus.paths[0], 1, env()).open()
+        without = unit(bus.paths[0], 1, env())
+        without.open()
+        without.close()
 
 
 def test_a_port_must_be_allowed(tmp_path: Path) -> None:
