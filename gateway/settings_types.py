@@ -153,10 +153,11 @@ def _secret(value: Any, info: ValidationInfo[Place]) -> SecretStr:
         raise ValueError("takes {secret: name}, the name of a file in credentials_dir, and nothing else")
     if info.context.credentials is None:
         raise ValueError("there is no credentials_dir to read the secret from: set it, or $CREDENTIALS_DIRECTORY")
-    return _secret_file(info.context.credentials / name)
+    return secret_file(info.context.credentials / name)
 
 
-def _secret_file(path: Path) -> SecretStr:
+def secret_file(path: Path) -> SecretStr:
+    """The text of a file that holds a secret, without the end of its line. ValueError says what is wrong with the file."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)

@@ -117,7 +117,11 @@ class Topics:
 
     def status_filters(self, scope: Iterable[str]) -> list[str]:
         """Filters on the statuses of the devices in a scope."""
-        return [self._at("devices", entry, "status") for top in scope for entry in _depths(top)]
+        return self.leaf_filters(scope, "status")
+
+    def leaf_filters(self, scope: Iterable[str], leaf: str) -> list[str]:
+        """Filters on one of LEAVES of the devices in a scope."""
+        return [self._at("devices", entry, leaf) for top in scope for entry in _depths(top)]
 
     def request_filters(self, scope: Iterable[str]) -> list[str]:
         """Filters on the requests that concern us; no topic matches two of them, unless entries of the scope overlap."""
@@ -131,6 +135,10 @@ class Topics:
         if any(matches(entry, self.gateway_id) for entry in entries):  # such as +/#
             return [self._at("rpc", "+", "+"), *below]
         return [self._at("rpc", "+", "+"), self._at("rpc", "+", "+", self.gateway_id), *below]
+
+    def ask(self, requester: str, method: str, target: Iterable[str]) -> str:
+        """Where a request is sent: ``target`` is what stands after the method."""
+        return self._at("rpc", requester, method, *target)
 
     def request(self, topic: str) -> tuple[str, str, tuple[str, ...]] | None:
         """Requester, method and what stands after them of a request topic; None if it is no such topic."""

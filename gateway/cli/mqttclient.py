@@ -5,18 +5,25 @@ The gateway itself has ``gateway.broker``; a command is a client like any other.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.settings_types import BrokerUrl
 
 TIMEOUT = 10.0
+NOBODY_LISTENS = 0x10
+"""PUBACK: no matching subscribers (MQTT 5.0, 3.4.2.1). A broker need not say so."""
 
 
 class NoConnection(Exception):
@@ -30,25 +37,49 @@ class Message:
     topic: str
     payload: bytes
     retained: bool
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who connects, and by which authority the broker is known (the system's if none is named)."""
+
+    username: str | None = None
+    password: str | None = None
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a request wants its answer: where, with which mark, and within how many whole seconds (MQTT 5.0, 3.3.2.3)."""
+
+    topic: str
+    correlation: bytes
+    expiry: int
 
 
 class MqttClient:
     """One connection, used as a context manager; all subscriptions feed one queue."""
 
-    def __init__(self, url: BrokerUrl, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: BrokerUrl, timeout: float = TIMEOUT, login: Login | None = None) -> None:
         self._url = url
+        self._login = login or Login()
         self._timeout = timeout
         self._messages: SimpleQueue[Message] = SimpleQueue()
         self._connected = threading.Event()
         self._refusal = ""
         self._filters: list[str] = []
+        self._acknowledged: dict[int, ReasonCode] = {}
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
 
     def __enter__(self) -> Self:
         """Connect; raises NoConnection."""
         try:
+            self._identify()
             self._client.connect(self._url.host, self._url.port)
         except OSError as error:
             raise NoConnection(f"no connection to {self._url}: {error.strerror or error}") from None
@@ -67,9 +98,15 @@ class MqttClient:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Publish with QoS 1 and wait until the broker has it. Raises NoConnection."""
-        sent = self._client.publish(topic, payload, qos=1, retain=retain)
+    def _identify(self) -> None:
+        if self._login.username is not None:
+            self._client.username_pw_set(self._login.username, self._login.password)
+        if self._url.tls:
+            self._client.tls_set_context(ssl.create_default_context(cafile=self._login.ca))
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, reply: Reply | None = None) -> bool:
+        """Publish with QoS 1 and wait until the broker has it; False if it says that nobody listens. Raises NoConnection."""
+        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=_properties(reply))
         try:
             sent.wait_for_publish(self._timeout)
             acknowledged = sent.is_published()
@@ -77,6 +114,10 @@ class MqttClient:
             raise NoConnection(f"{self._url}: {topic} can not be published: {error}") from None
         if not acknowledged:
             raise NoConnection(f"{self._url} did not acknowledge {topic} within {self._timeout:g} s")
+        reason = self._acknowledged.pop(sent.mid, None)
+        if reason is not None and reason.is_failure:
+            raise NoConnection(f"{self._url} does not take a message to {topic}: {reason}")
+        return reason is None or reason.value != NOBODY_LISTENS
 
     def subscribe(self, topic_filter: str) -> None:
         """Ask for the messages of a filter, with QoS 0, also after a reconnect. Raises NoConnection."""
@@ -86,10 +127,12 @@ class MqttClient:
             raise NoConnection(f"{self._url}: {topic_filter} can not be subscribed")
 
     def message(self, timeout: float) -> Message | None:
-        """The next message, or None after so many seconds without one."""
+        """The next message, or None after so many seconds without one. Raises NoConnection: a subscription is refused."""
         try:
             return self._messages.get(timeout=timeout)
         except Empty:
+            if self._refusal:
+                raise NoConnection(f"{self._url}: {self._refusal}") from None
             return None
 
     def _on_connect(self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -100,4 +143,26 @@ class MqttClient:
         self._connected.set()
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
-        self._messages.put(Message(message.topic, bytes(message.payload), message.retain))
+        self._messages.put(Message(message.topic, bytes(message.payload), message.retain, _correlation(message)))
+
+    def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
+        self._acknowledged[mid] = reason
+
+    def _on_subscribe(self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Any) -> None:
+        refused = [reason for reason in reasons if reason.is_failure]
+        if refused:
+            self._refusal = f"a subscription is refused: {refused[0]}"
+
+
+def _correlation(message: MQTTMessage) -> bytes | None:
+    return getattr(message.properties, "CorrelationData", None)
+
+
+def _properties(reply: Reply | None) -> Properties | None:
+    if reply is None:
+        return None
+    properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # the library's
+    properties.ResponseTopic = reply.topic
+    properties.CorrelationData = reply.correlation
+    properties.MessageExpiryInterval = reply.expiry
+    return properties  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Commands that ask running gateways over the broker, as any MQTT 5 client could."""
