@@ -75,7 +75,9 @@ def _is_id(value: Any) -> bool:
         return False
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
-    return value is None or isinstance(value, float) or (isinstance(value, str) and len(value) <= MAX_ID)
+    if isinstance(value, float):
+        return abs(value) < 2**63  # a longer integer is a float by now, and would not come back as it was
+    return value is None or (isinstance(value, str) and len(value) <= MAX_ID)
 
 
 def _faulty(message: Message, requester: str, fault: Malformed) -> ByJsonRpc:
