@@ -86,6 +86,17 @@ def test_settings_examples_load(document: Path, block: Block, tmp_path: Path) ->
     assert load(tmp_path / "settings.yaml", environ={}).broker.url.host
 
 
+def test_the_flow_for_node_red_is_whole() -> None:
+    """Each wire leads to a node, ids are given once, and the broker is asked by MQTT 5."""
+    flow = json.loads((ROOT / "docs" / "samples" / "node-red" / "flow.json").read_text())
+    nodes = {node["id"]: node for node in flow}
+    wired = {target for node in flow for output in node.get("wires", []) for target in output}
+    assert (len(nodes), wired - set(nodes)) == (len(flow), set())
+    assert {nodes[node["broker"]]["protocolVersion"] for node in flow if node["type"].startswith("mqtt ")} == {"5"}
+    methods = {prop["v"] for node in flow for prop in node.get("props", []) if prop["p"] == "method"}
+    assert methods == {"get_point", "set_point", "acquire_lease", "release_lease"}
+
+
 def test_there_are_examples_of_each_kind() -> None:
     """The examples are found at all."""
     least = {"json": 8, "csv": 4, "yaml": 4, "console": 8}

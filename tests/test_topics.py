@@ -37,6 +37,8 @@ SCOPES = FILTERS.filter(lambda entry: scope_fault(entry) is None)
         (PLAIN.replay("C/B/D"), "devices/C/B/D/replay"),
         (PLAIN.status("C/B/D"), "devices/C/B/D/status"),
         (PLAIN.meta("C/B/D"), "devices/C/B/D/meta"),
+        (PLAIN.ask("alice", "get_point", ["C", "B", "D", "p"]), "rpc/alice/get_point/C/B/D/p"),
+        (PREFIXED.ask("alice", "ping", ()), "plant/north/rpc/alice/ping"),
         (PLAIN.point("C/B/D", "Fan/Speed"), "devices/C/B/D/Fan/Speed"),
         (PLAIN.gateway_status(), "gateways/edge-1/status"),
         (PLAIN.gateway_status("edge-2"), "gateways/edge-2/status"),
