@@ -126,8 +126,6 @@ class Gateway:
             (self.board.started, instance),
             self.control,
             self.data,
-            self.control_queue.put,
-            self.data_queue.put_first,
             self.data_queue.open,
             self.manager,
             catalog,

@@ -102,7 +102,7 @@ class Link:
         self._give_up = 0.0
         self._wake_fd = -1
         self._lock = threading.Lock()
-        self._commands: list[tuple[tuple[Subscription, ...], tuple[str, ...]]] = []
+        self._commands: list[tuple[tuple[Subscription, ...], tuple[str, ...], Outgoing | None]] = []
         self._client: paho.Client | None = None
         self._reset()
         self.refused_filters: list[str] = []
@@ -153,16 +153,19 @@ class Link:
             self._woken = True
             os.eventfd_write(self._wake_fd, 1)
 
-    def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
-        """Subscribe in one packet; lost, like all subscriptions, with the connection."""
+    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None) -> None:
+        """Subscribe in one packet; lost, like all subscriptions, with the connection.
+
+        ``then`` is published at once: the broker reads it before anything that we say to what it sends.
+        """
         with self._lock:
-            self._commands.append((tuple(subscriptions), ()))
+            self._commands.append((tuple(subscriptions), (), then))
         self.wake()
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """Undo subscriptions."""
         with self._lock:
-            self._commands.append(((), tuple(filters)))
+            self._commands.append(((), tuple(filters), None))
         self.wake()
 
     # ---- the thread
@@ -259,8 +262,10 @@ class Link:
     def _send_commands(self, client: paho.Client) -> None:
         with self._lock:
             commands, self._commands = self._commands, []
-        for subscriptions, filters in commands:
+        for subscriptions, filters, then in commands:
             self._send_command(client, subscriptions, filters)
+            if then is not None:
+                self._publish(client, then)
 
     def _send_command(self, client: paho.Client, subscriptions: tuple[Subscription, ...], filters: tuple[str, ...]) -> None:
         if filters:

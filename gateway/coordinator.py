@@ -24,7 +24,7 @@ from gateway.claims import Claims
 from gateway.clock import Clock
 from gateway.inbox import Inbox
 from gateway.manager import Manager
-from gateway.model import Connected, Disconnected, Event, Learned, Message, Outgoing
+from gateway.model import Connected, Disconnected, Event, Learned, Message
 from gateway.ownership import displaced
 from gateway.sync import LinkLost, Replayer
 from gateway.topics import Topics, matches, path_fault
@@ -63,8 +63,6 @@ class Coordinator:
         identity: tuple[str, str],
         control: Link,
         data: Link,
-        put_control: Callable[[Outgoing], None],
-        put_data: Callable[[Outgoing], None],
         open_data: Callable[[], None],
         manager: Manager,
         catalog: Catalog,
@@ -97,8 +95,8 @@ class Coordinator:
         self._stopping = stopping
         self._inbox: Inbox[Event | Learned | str] = Inbox()
         instance, sentinel = identity[1], topics.sentinel()
-        self._control_replay = Replayer(control, sentinel, put_control, self._pump, clock, f"{instance}-c")
-        self._data_replay = Replayer(data, sentinel, put_data, self._pump, clock, f"{instance}-d")
+        self._control_replay = Replayer(control, sentinel, self._pump, clock, f"{instance}-c")
+        self._data_replay = Replayer(data, sentinel, self._pump, clock, f"{instance}-d")
         self._thread = threading.Thread(target=self._run, name="manager", daemon=True)
         self.displaced = False
         self._gate = False
@@ -190,7 +188,7 @@ class Coordinator:
         for sender, event in self._inbox.take(timeout):
             heard = self._handle(sender, event) or heard
         now = self._clock.now()
-        if not self._booted and now >= self._boot_at:
+        if not self._booted and now >= self._boot_at and not self._control.connected:  # connected, the order below counts
             self._boot()
         if now >= self._next_stats:
             self._next_stats = now + STATS_INTERVAL
@@ -347,9 +345,12 @@ class Coordinator:
         """Read whose the devices are, from their retained statuses, and hear of it from now on."""
         self._claims.forget_all()
         filters = self._topics.status_filters(self._scope)
-        if not self._control_replay.run(Subscription(f, qos=0) for f in filters) and self._reads_back:
-            paths = sorted(self._replayed | self._catalog.entries.keys())
-            self._control_replay.each([self._topics.status(path) for path in paths], qos=0)
+        self._control_replay.run(Subscription(f, qos=0) for f in filters)
+        # A device would be taken for free whose status a broker has dropped in the middle: each of these is asked for.
+        paths = sorted(self._replayed | self._catalog.entries.keys())
+        unnamed = [self._topics.status(path) for path in paths if self._claims.named(path) is None]
+        self._control_replay.each(unnamed, qos=0)
+        self._control.unsubscribe(unnamed)
         self._control.subscribe(Subscription(f, replay=False, no_local=True) for f in filters)
 
     def _read_again(self, claims: list[str]) -> None:

@@ -80,7 +80,6 @@ class DataQueue:
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
-        self._urgent: deque[Outgoing] = deque()
         self._live: deque[Outgoing] = deque()
         self._held: deque[Outgoing] = deque()
         self._bytes = 0
@@ -103,12 +102,6 @@ class DataQueue:
             self._bound()
         self.wake()
 
-    def put_first(self, message: Outgoing) -> None:
-        """Queue a message that goes before all readings, also before ``open``."""
-        with self._lock:
-            self._urgent.append(message)
-        self.wake()
-
     def connected(self) -> None:
         """The link is up: from now on readings are live."""
         with self._lock:
@@ -123,8 +116,6 @@ class DataQueue:
     def pop(self) -> Outgoing | None:
         """The next message, or None."""
         with self._lock:
-            if self._urgent:
-                return self._urgent.popleft()
             queue = (self._live or self._held) if self._open else None
             if not queue:
                 return None
@@ -136,7 +127,6 @@ class DataQueue:
         """The connection is lost: nothing that waits is a present value any more."""
         with self._lock:
             self._connected = self._open = False
-            self._urgent.clear()
             waiting = [*self._held, *self._live]
             self._held.clear()
             self._live.clear()

@@ -34,14 +34,12 @@ class Replayer:
         self,
         link: Link,
         sentinel: str,
-        put: Callable[[Outgoing], None],
         pump: Callable[[float], bool],
         clock: Clock,
         nonce: str,
     ) -> None:
         self._link = link
         self._sentinel = sentinel
-        self._put = put
         self._pump = pump
         self._clock = clock
         self._nonce = nonce
@@ -58,8 +56,8 @@ class Replayer:
         wanted = list(subscriptions)
         qos = max(subscription.qos for subscription in wanted)
         self._heard, self._wanted = False, dump({"nonce": f"{self._nonce}-{next(self._numbers)}"})
-        self._link.subscribe([*wanted, Subscription(self._sentinel, qos)])
-        self._put(Outgoing(self._sentinel, self._wanted, qos))
+        sentinel = Outgoing(self._sentinel, self._wanted, qos)
+        self._link.subscribe([*wanted, Subscription(self._sentinel, qos)], sentinel)
         last = self._clock.now()
         while not self._heard and self._clock.now() - last < SILENCE:
             if self._step(SILENCE):

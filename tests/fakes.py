@@ -12,7 +12,7 @@ from gateway.broker import Subscription
 from gateway.device import Device
 from gateway.errors import GatewayError
 from gateway.interfaces.base import Batch, Interface, MaySend
-from gateway.model import DeviceStatus, PointError, Reading, Register, Scalar
+from gateway.model import DeviceStatus, Outgoing, PointError, Reading, Register, Scalar
 from gateway.store.device_config import DeviceConfig, Spec
 from gateway.ticket import Ticket
 
@@ -216,10 +216,12 @@ class FakeLink:
 
     connected: bool = True
     asked: list[list[Subscription]] = field(default_factory=list)
+    sent: list[Outgoing] = field(default_factory=list)
 
-    def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
-        """One packet."""
+    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None) -> None:
+        """One packet, and what follows it at once."""
         self.asked.append(list(subscriptions))
+        self.sent += [then] if then else []
 
 
 @dataclass

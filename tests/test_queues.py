@@ -106,14 +106,11 @@ def test_point_values_are_not_replayed() -> None:
     assert [m.topic for m in drain(up(queue))] == ["d/replay"]
 
 
-def test_urgent_messages_go_first_and_die_with_the_connection() -> None:
-    """A sentinel goes before all readings, also before ``open``, and is of no use on another connection."""
+def test_a_sentinel_dies_with_the_connection() -> None:
+    """What is no reading is of no use on another connection."""
     queue = DataQueue()
     queue.connected()
     queue.put([reading("d", 1)])
-    queue.put_first(Outgoing("sentinel", b"1"))
-    assert queue.pop() == Outgoing("sentinel", b"1")
-    queue.put_first(Outgoing("sentinel", b"2"))
     queue.unsent([Outgoing("sentinel", b"1")])
     assert [m.topic for m in drain(up(queue))] == ["d/replay"]
 

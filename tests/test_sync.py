@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.broker import Subscription
-from gateway.model import Message, Outgoing
+from gateway.model import Message
 from gateway.sync import FILTERS_AT_ONCE, QUIET, SILENCE, LinkLost, Replayer
 from tests.fakes import FakeClock, FakeLink
 
@@ -21,10 +21,9 @@ class Rig:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.link = FakeLink()
-        self.put: list[Outgoing] = []
         self.script: list[tuple[float, str]] = []
         self.timeouts: list[float] = []
-        self.replayer = Replayer(self.link, SENTINEL, self.put.append, self.pump, self.clock, "nonce")  # type: ignore[arg-type]
+        self.replayer = Replayer(self.link, SENTINEL, self.pump, self.clock, "nonce")  # type: ignore[arg-type]
 
     def pump(self, timeout: float) -> bool:
         """Wait as the script says."""
@@ -37,7 +36,7 @@ class Rig:
         if what == "lost":
             self.link.connected = False
         if what == "sentinel":
-            self.replayer.heard(Message(SENTINEL, self.put[-1].payload))
+            self.replayer.heard(Message(SENTINEL, self.link.sent[-1].payload))
         if what == "stranger":
             self.replayer.heard(Message(SENTINEL, b'{"nonce": "another"}'))
         return what != "nothing"
@@ -54,7 +53,7 @@ def test_the_sentinel_is_subscribed_and_published_with_the_rest(rig: Rig) -> Non
     rig.script = [(0.0, "sentinel")]
     assert rig.replayer.run([Subscription("a", 0), Subscription("b", 1)], quiet=0)
     assert rig.link.asked == [[Subscription("a", 0), Subscription("b", 1), Subscription(SENTINEL, 1)]]
-    [nonce] = rig.put
+    [nonce] = rig.link.sent
     assert (nonce.topic, nonce.qos, nonce.retain) == (SENTINEL, 1, False)
 
 
@@ -84,10 +83,10 @@ def test_each_replay_has_its_own_nonce(rig: Rig) -> None:
     """A sentinel of an earlier replay, or of another process, does not end this one."""
     rig.script = [(0.0, "sentinel")]
     assert rig.replayer.run(WANTED, quiet=0)
-    old = rig.put[-1].payload
+    old = rig.link.sent[-1].payload
     rig.script = [(0.0, "stranger")]
     assert not rig.replayer.run(WANTED, quiet=0)
-    assert rig.put[-1].payload != old
+    assert rig.link.sent[-1].payload != old
 
 
 def test_a_lost_link_ends_it(rig: Rig) -> None:
@@ -106,7 +105,7 @@ def test_many_topics_are_asked_for_some_at_a_time(number: int, cut: int) -> None
     pump: Callable[[float], bool] = rig.pump
 
     def answer(timeout: float) -> bool:
-        if len(rig.put) - 1 != cut:
+        if len(rig.link.sent) - 1 != cut:
             rig.script = [(0.0, "sentinel")]
         return pump(timeout)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -14,9 +15,11 @@ ALIASES = {"fakedriver": "fake", "modbus_tk": "modbus"}
 """VOLTTRON's other names."""
 
 
-def driver_types() -> list[str]:
+@cache
+def driver_types() -> tuple[str, ...]:
     """The names that ``driver_type`` may have, aliases left out."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.name.startswith("_"))
+    names = (m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.name.startswith("_"))
+    return tuple(sorted(names))
 
 
 def load(driver_type: str) -> type[Interface]:

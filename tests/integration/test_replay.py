@@ -39,8 +39,10 @@ def big(points: int = 20) -> bytes:
 
 
 def loaded(client: TestClient, edge: GatewayProcess) -> int:
-    """How many devices the gateway runs."""
-    return len(client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60).result)
+    """How many devices the gateway runs; none while it is not ready to say."""
+    answer = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60).json
+    assert "result" in answer or answer["error"]["code"] == "timeout", answer
+    return len(answer.get("result", ()))
 
 
 def memory(edge: GatewayProcess) -> str:
@@ -94,6 +96,7 @@ def test_a_broker_that_cuts_the_replay_is_found_out(own_broker: Callable[..., Ow
     took = time.monotonic() - begun
     message = problems(client, edge)["replay_cut"]
     assert "max_queued_messages" in message
+    eventually(lambda: loaded(client, edge), "it is ready", 60)
     runs = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60).result
     print(f"{len(runs)} of {COUNT} configs after {took:.1f} s, {memory(edge)}: {message}")
     assert f"{len(runs)} devices are known" in message
