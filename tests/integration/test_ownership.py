@@ -69,6 +69,7 @@ def shared_out(client: TestClient, gateways: Iterable[GatewayProcess], paths: It
 
 def who(client: TestClient, paths: Iterable[str], seconds: float = SECOND) -> dict[str, set[float]]:
     """What the readings of the next seconds say under ``who``, for each device."""
+    time.sleep(SECOND / 4)  # what was on its way when the owners agreed is not theirs any more
     mark = client.mark()
     time.sleep(seconds)  # the time of observation
     readings = [(path, message) for path in paths for message in client.messages(f"devices/{path}/all", after=mark)]

@@ -113,6 +113,7 @@ def test_point_topics_carry_the_bare_value(client: TestClient, path: str):
     expected = {"f": b"21.5", "b": b"true", "s": b"Auto", "room/1": b"0"}
     for name, payload in expected.items():
         assert client.wait_for(f"devices/{path}/{name}").payload == payload
+    client.wait_for(f"devices/{path}/meta")
 
     leaves = {message.topic.removeprefix(f"devices/{path}/") for message in client.messages(f"devices/{path}/#")}
     assert leaves == {"status", "meta", "all", *expected}

@@ -261,9 +261,9 @@ def test_a_request_is_answered_by_its_expiry(client: TestClient, path: str):
 
 def test_a_write_that_is_not_answered_in_time_is_outcome_unknown(client: TestClient, path: str):
     """Once the bytes have left, nobody says that nothing was written."""
-    client.publish(f"config/devices/{path}", fake(interval=60, driver={"latency": 1.5}), retain=True)
+    client.publish(f"config/devices/{path}", fake(interval=60, driver={"latency": 3}), retain=True)
     client.online(path)
-    error = client.request(f"rpc/alice/set_point/{path}/t", "2", expiry=1).error
+    error = client.request(f"rpc/alice/set_point/{path}/t", "2", expiry=2).error
 
     assert error["code"] == "outcome_unknown"
     assert client.request(f"rpc/alice/get_point/{path}/t").result == 2

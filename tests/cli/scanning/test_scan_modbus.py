@@ -312,6 +312,7 @@ def test_ctrl_c_leaves_what_was_found(tmp_path: Path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
         while not any(request[7] == 4 for request in list(server.requests)):
             time.sleep(0.01)
