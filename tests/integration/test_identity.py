@@ -100,10 +100,12 @@ def test_a_restart_takes_over_while_the_broker_still_has_the_old_connection(
     hung = gateway()
     client.publish("config/devices/C/B/D", fake(), retain=True)
     client.online("C/B/D")
+    first = instance(client, hung)
     hung.freeze()
     mark = client.mark()
     edge = gateway()
-    now = instance(client, edge, after=mark)
+    newer = client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json.get("instance", first) != first, 20, after=mark)
+    now = newer.json["instance"]
     client.reading("C/B/D", after=mark)
     hung.resume()
     logged(hung, "displaced", 20)
