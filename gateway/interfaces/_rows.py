@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from sys import intern
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
@@ -94,10 +95,10 @@ def shared(row: RegistryRow, raw_type: str, **own: Any) -> dict[str, Any]:
     whole = raw_type == "integer" and is_whole(row.scale) and is_whole(row.offset) and not moving
     whole = whole or (row.precision == 0 and raw_type in ("integer", "float"))
     fields: dict[str, Any] = {
-        "name": row.point_name,
+        "name": intern(row.point_name),  # many devices have the same registry: each text is held once
         "type": "string" if enum else "integer" if whole else "float" if scaled else raw_type,
         "raw_type": raw_type,
-        "units": row.units,
+        "units": intern(row.units),
         "writable": row.writable,
         "minimum": row.minimum,
         "maximum": row.maximum,

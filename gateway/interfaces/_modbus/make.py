@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any
 
 from pydantic import ValidationError
@@ -71,7 +72,7 @@ class Maker:
             table=table,
             address=address,
             count=of.count,
-            format="" if table.bits else shape.order + of.code,
+            format="" if table.bits else intern(shape.order + of.code),
             mixed=shape.mixed,
             kind=kind,
             write=self._function(row, of, table),
