@@ -67,24 +67,32 @@ class TestClient:
 
     __test__ = False  # not a test, whatever its name says
 
-    def __init__(self, url: BrokerUrl, prefix: str = "", version: int = 5) -> None:
+    def __init__(self, url: BrokerUrl, prefix: str = "", version: int = 5, login: tuple[str, str] | None = None) -> None:
         self._prefix = f"{prefix}/" if prefix else ""
         self._version = version
         self._changed = threading.Condition()
         self._received: list[Received] = []
         self._acks: dict[int, list[int]] = {}
+        self._taken: dict[int, int] = {}
         self._connected = threading.Event()
+        self._refusal = ""
         protocol = paho.MQTTv5 if version == 5 else paho.MQTTv311
         self._paho = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"test-{uuid.uuid4().hex[:12]}", protocol=protocol)
         self._paho.max_inflight_messages_set(200)
-        self._paho.on_connect = lambda *_: self._connected.set()
+        self._paho.on_connect = self._on_connect
         self._paho.on_message = self._on_message
         self._paho.on_subscribe = self._on_subscribe
+        self._paho.on_publish = self._on_publish
+        if login is not None:
+            self._paho.username_pw_set(*login)
         # With Nagle's algorithm each publish would wait 40 ms for an acknowledgement, and be taken for the gateway's delay.
         self._paho.on_socket_open = lambda _c, _u, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._paho.connect(url.host, url.port)
         self._paho.loop_start()
         assert self._connected.wait(TIMEOUT), f"no connection to {url}"
+        if self._refusal:
+            self.close()
+            raise AssertionError(f"{url} does not let us in: {self._refusal}")
 
     def close(self) -> None:
         """Disconnect."""
@@ -131,6 +139,13 @@ class TestClient:
     def publish(self, topic: str, payload: Any = b"", **options: Any) -> None:
         """As ``send``, and wait until the broker has it."""
         self.send(topic, payload, **options).wait_for_publish(TIMEOUT)
+
+    def may_publish(self, *topics: str, **options: Any) -> set[str]:
+        """Publish ``x`` to each topic; those that the broker took (MQTT 5: it says no with a reason in the PUBACK)."""
+        mids = {topic: self.send(topic, b"x", **options).mid for topic in topics}
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._taken.keys() >= set(mids.values()), TIMEOUT), "no PUBACK"
+            return {topic for topic, mid in mids.items() if self._taken[mid] < 0x80}
 
     def request(
         self,
@@ -204,6 +219,15 @@ class TestClient:
             self._acks[mid] = [code.value for code in codes]
             self._changed.notify_all()
 
+    def _on_connect(self, _client: Any, _userdata: Any, _flags: Any, code: Any, _properties: Any) -> None:
+        self._refusal = str(code) if code.is_failure else ""
+        self._connected.set()
+
+    def _on_publish(self, _client: Any, _userdata: Any, mid: int, code: Any, _properties: Any) -> None:
+        with self._changed:
+            self._taken[mid] = code.value
+            self._changed.notify_all()
+
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         properties: Any = message.properties
         received = Received(
@@ -222,9 +246,11 @@ class TestClient:
             self._changed.notify_all()
 
 
-def retained(url: BrokerUrl, prefix: str = "", topic_filter: str = "#") -> dict[str, Received]:
+def retained(
+    url: BrokerUrl, prefix: str = "", topic_filter: str = "#", login: tuple[str, str] | None = None
+) -> dict[str, Received]:
     """What the broker keeps below the prefix, by topic."""
-    client = TestClient(url, prefix)
+    client = TestClient(url, prefix, login=login)
     nonce = f"end-of-replay-{uuid.uuid4().hex}"
     try:
         client.subscribe(nonce)
@@ -236,10 +262,10 @@ def retained(url: BrokerUrl, prefix: str = "", topic_filter: str = "#") -> dict[
         client.close()
 
 
-def clear_retained(url: BrokerUrl, prefix: str) -> None:
+def clear_retained(url: BrokerUrl, prefix: str, login: tuple[str, str] | None = None) -> None:
     """Clear all that the broker keeps below a prefix."""
-    client = TestClient(url, prefix)
-    for topic in retained(url, prefix):
+    client = TestClient(url, prefix, login=login)
+    for topic in retained(url, prefix, login=login):
         client.publish(topic, b"", retain=True)
     client.close()
 
