@@ -6,7 +6,7 @@ BACnet library; all of it crosses the pipe to the child process as JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ PRESENT_VALUE = 85
 """The property that a ``Ref`` means if it names none."""
 ANY_DEVICE = 4194303
 """The instance by which a device object answers whatever its own is (ASHRAE 135, 12.11)."""
+MAX_INSTANCE = 4194302
 
 DATATYPES = (
     "null",
@@ -35,11 +36,11 @@ DATATYPES = (
 """Names of the application datatypes, each at the place of its tag number (ASHRAE 135, 20.2.1.4)."""
 
 Value = Any
-"""None, bool, int (enumerated too), float (not finite too), str, a list, or a dict with one key that says what it is.
+"""None, bool, int (enumerated too), float (not finite too), str, a list of ``Item``, or a dict whose one key says what it is.
 
-``{"bits": [true, false]}``, ``{"octets": "0a0b"}``, ``{"object": [8, 1001]}``; ``{"date": [2026, 11, 26, 4]}`` (year, month,
-day, weekday 1 = Monday) and ``{"time": [10, 0, 0, 0]}`` (hour, minute, second, hundredths), where null stands for "any";
-``{"other": "..."}`` for what has no simple form, to be shown and never written.
+``{"bits": [true, false]}``, ``{"hex": "0a0b"}``, ``{"object": [8, 1001]}``, ``{"date": "2026-11-26"}``, ``{"time":
+"10:00:00.00"}``; in dates and times ``*`` stands for a part that is left open. ``{"other": "<hex>"}`` has no simple form:
+it is shown and never written.
 """
 
 
@@ -69,12 +70,11 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A value of a property; ``datatype`` is one of ``DATATYPES``, or ``list`` or ``other``.
+    """The value of a property; ``datatype`` is one of ``DATATYPES``, or ``list`` (also an array), or ``other``.
 
-    The elements of a list (of an array too) are ``Item`` s with the same ``ref``.
+    Of a list or array with a single element only the element is told: the wire does not say which it is.
     """
 
-    ref: Ref
     datatype: str
     value: Value
 
@@ -86,14 +86,19 @@ class Failure:
     ``kind`` is ``error``, ``reject`` or ``abort`` (the device's refusal: ``reason`` is its name in ASHRAE 135, such as
     ``unknown-object``, ``unrecognized-service``, ``segmentation-not-supported``, and ``error_class`` that of an error),
     ``timeout`` (no answer), ``lost`` (the network went down with the request under way), ``unreachable`` (no network, no
-    route, device not found), ``busy`` (too much is under way: nothing left), ``not_sent`` (a write that was late or
-    cancelled: nothing left). After ``timeout`` and ``lost`` nobody knows whether a write was carried out.
+    route, device not found: nothing left), ``busy`` (too much is under way: nothing left), ``not_sent`` (a write that was
+    late, cancelled or can not be encoded: nothing left).
     """
 
     kind: str
     message: str
     reason: str = ""
     error_class: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a write that ended so may have been carried out."""
+        return self.kind in ("timeout", "lost")
 
 
 class RequestFailed(GatewayError):
@@ -112,21 +117,21 @@ class Facts:
     address: str
     max_apdu: int
     segmentation: str
-    vendor_id: int
+    vendor: int
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A notice of a subscription: present value and status flags, and when they came (boot clock, seconds)."""
+    """A notice of a subscription: values by property (present value and status flags), come at ``received`` (boot clock)."""
 
     ref: Ref
-    items: tuple[Item, ...]
+    items: Mapping[int, Item]
     received: float
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A subscription is dead: it could not be renewed, or the network went down. Subscribe again, or poll."""
+class Lapsed:
+    """A subscription is refused or dead; it is tried again from time to time until ``unsubscribe``. Poll meanwhile."""
 
     ref: Ref
     failure: Failure
@@ -134,39 +139,47 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """The device told that it has started: its subscriptions are renewed, what it held may be another value now."""
+    """The device has told that it started: its subscriptions are being renewed, what it held may be another value now."""
 
 
-Notice = Changed | Ended | Restarted
+Notice = Changed | Lapsed | Restarted
 
 
 class Session(Protocol):
-    """One device on a network, for the thread of that device. Each call blocks for at most its timeout (seconds).
+    """One device on a network, for the thread of that device; a call takes no longer than its timeout (seconds)."""
 
-    All raise RequestFailed; reads and subscriptions are repeated once within the timeout, writes never.
-    """
-
-    @property
     def facts(self) -> Facts | None:
-        """What ``find`` has found, or an I-Am has told since."""
+        """What ``find`` has found."""
         ...
 
-    def find(self, timeout: float) -> Facts:
-        """Look for the device, also when it was found before."""
+    def find(self, timeout: float = 3.0) -> Facts:
+        """Ask the device who it is, or all devices where it is; also when it was found before. Raises RequestFailed."""
         ...
 
-    def read(self, refs: Sequence[Ref], *, multiple: bool = True, timeout: float = 3.0) -> list[Item | Failure]:
-        """One request: ReadPropertyMultiple, or ReadProperty of a single ref. An answer for each ref, in their order."""
+    def read(
+        self, refs: Sequence[Ref], *, multiple: bool = True, timeout: float = 3.0, retries: int = 1
+    ) -> list[Item | Failure]:
+        """One request: ReadPropertyMultiple, or ReadProperty of a single ref. An answer for each ref, in their order.
+
+        It is repeated so many times within the timeout. Raises RequestFailed.
+        """
         ...
 
     def write(
-        self, ref: Ref, datatype: str, value: Value, *, priority: int | None, deadline: float, timeout: float = 3.0
+        self,
+        ref: Ref,
+        datatype: str,
+        value: Value,
+        priority: int | None = None,
+        *,
+        deadline: float,
+        timeout: float = 3.0,
     ) -> None:
-        """Write once; null relinquishes. After ``deadline`` (boot clock) it does not leave: ``not_sent``."""
+        """Write once; ``null`` relinquishes. After ``deadline`` (boot clock) it does not leave. Raises RequestFailed."""
         ...
 
-    def subscribe(self, ref: Ref, *, lifetime: int, confirmed: bool, timeout: float = 3.0) -> None:
-        """Have changes of an object told, and the subscription renewed until ``unsubscribe``, ``leave`` or ``Ended``."""
+    def subscribe(self, ref: Ref, *, lifetime: int, confirmed: bool) -> None:
+        """Have changes of an object told from now on, whatever happens to device and network; does not wait."""
         ...
 
     def unsubscribe(self, ref: Ref) -> None:
@@ -183,45 +196,34 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """The local interface that a network uses: ``address`` is ``192.168.1.10/24``, and what its stack is told."""
+class Local:
+    """The local interface that a device config asks for; None is what the settings say.
 
-    address: str
-    port: int = 47808
-    bbmd: str = ""
-    bbmd_ttl: int = 300
-    device_id: int = 4194302
-    device_name: str = "gateway"
-    vendor_id: int = 999
-    max_apdu: int = 1476
+    ``address`` is ``192.168.1.10/24``, ``bbmd`` ``10.0.0.1`` or ``10.0.0.1:47808``: where to register as a foreign device.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.address.partition('/')[0]}:{self.port}"
-
-
-class Network(Protocol):
-    """A local interface and port; several devices share it."""
-
-    def join(self, target: Target, alarm: Callable[[], None], *, in_flight: int = 1) -> Session:
-        """A session, without asking the device for anything.
-
-        ``alarm`` is called from another thread when ``notices`` has something, or the network went down or came up.
-        ``in_flight`` is how many requests the device takes at a time.
-        """
-        ...
-
-    def who_is(self, low: int | None, high: int | None, address: str | None, timeout: float) -> list[Facts]:
-        """The devices that answer a Who-Is within that time. Raises RequestFailed."""
-        ...
-
-    def time_sync(self, address: str | None, wall: float, utc: bool) -> None:
-        """Tell the time to a device, or to all. Raises RequestFailed."""
-        ...
+    address: str | None = None
+    port: int | None = None
+    bbmd: str | None = None
 
 
 class Networks(Protocol):
-    """The networks in use (``Environment.networks``): started for the first that joins, ended when the last has left."""
+    """The networks in use (``Environment.networks``): each is started for the first that joins and ended with the last."""
 
-    def network(self, interface: Interface) -> Network:
-        """The network of an interface. Raises RequestFailed if it is in use with other settings."""
+    def join(self, local: Local, target: Target, alarm: Callable[[], None], *, in_flight: int = 1) -> Session:
+        """A session, without asking the device for anything. Raises RequestFailed if there is no such network.
+
+        ``alarm`` is called from another thread when ``notices`` has something, or the network went down or came up: it may
+        not block. ``in_flight`` is how many requests the device takes at a time.
+        """
+        ...
+
+    def who_is(
+        self, local: Local, low: int | None, high: int | None, address: str | None, timeout: float = 3.0
+    ) -> list[Facts]:
+        """The devices that answer a Who-Is within that time. Raises RequestFailed."""
+        ...
+
+    def time_sync(self, local: Local, address: str | None, wall: float, utc: bool) -> None:
+        """Tell the time to one device, or to all. Raises RequestFailed."""
         ...
