@@ -36,7 +36,7 @@ DATATYPES = (
 """Names of the application datatypes, each at the place of its tag number (ASHRAE 135, 20.2.1.4)."""
 
 Value = Any
-"""None, bool, int (enumerated too), float (not finite too), str, a list of ``Item``, or a dict whose one key says what it is.
+"""None, bool, int (enumerated too), float (not finite too), str, a list of ``Item``, or a dict that says what it is.
 
 ``{"bits": [true, false]}``, ``{"hex": "0a0b"}``, ``{"object": [8, 1001]}``, ``{"date": "2026-11-26"}``, ``{"time":
 "10:00:00.00"}``; in dates and times ``*`` stands for a part that is left open. ``{"other": "<hex>"}`` has no simple form:
