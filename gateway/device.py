@@ -14,6 +14,7 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.errors import (
+    LEFT_NOTHING,
     Busy,
     DeadlinePassed,
     DeviceError,
@@ -214,13 +215,16 @@ class Device:
     def _write(self, job: WriteJob) -> None:
         """The one road of every write but a revert: may it be done, what is there, journal, wire."""
         warrant = job.warrant
-        wants_present = warrant.begin()
+        warrant.begin()
         self._ensure_open()
         try:
+            relinquishes = self._interface.relinquishes(job.register)
+            wants_present = warrant.wants_present(relinquishes)
             warrant.record(present_value(self._interface, job.register, self._clock) if wants_present else None)
-            taken = self._interface.write(job.register, job.value, job.options, warrant.claim)
+            value = job.register.default if job.value is None and not relinquishes else job.value
+            taken = self._interface.write(job.register, value, job.options, warrant.claim)
         except GatewayError as error:
-            if not warrant.sent or isinstance(error, (Rejected, NotTaken)):
+            if not warrant.sent or isinstance(error, (Rejected, NotTaken, *LEFT_NOTHING)):
                 if isinstance(error, Unreachable):
                     self._went_offline(PointError(error.code, error.message))
                 raise

@@ -22,6 +22,7 @@ GatewayError
 ├── PointFailed             (the point's)     see the message
 └── DeviceError             raised by an interface; its class says what the device thread does next
     ├── Unreachable         device_offline    close, back off, open again
+    │   └── NotSent         device_offline    the same, and the write in hand has not left
     ├── Transient           timeout           these points, this time; go on with the poll
     ├── Rejected            device_rejected   the device said no; never repeat a write
     ├── NotTaken            device_rejected   it confirmed a write and holds something else: what it held may be gone
@@ -166,6 +167,10 @@ class Unreachable(DeviceError):
     code = "device_offline"
 
 
+class NotSent(Unreachable):
+    """There is no connection any more, and the write that was let through has not left: nothing was written."""
+
+
 class Transient(DeviceError):
     """No usable answer this time: the points of this request fail in this poll, the poll goes on."""
 
@@ -196,3 +201,7 @@ class ConfigFault(DeviceError):
         super().__init__(message)
         self.where = where
         self.suggestion = suggestion
+
+
+LEFT_NOTHING = (DeadlinePassed, NotSent)
+"""Errors of a write that was let through to the wire and, it is certain, has not left."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError
-from gateway.model import DeviceStatus, Reading, Register, Scalar
+from gateway.model import DeviceStatus, Reading, Register, Scalar, Taken
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep
 from gateway.ticket import Ticket
@@ -26,23 +26,27 @@ class Warrant(Protocol):
         """Whether the write was let through to the wire."""
         ...
 
-    def begin(self) -> bool:
-        """Whether the point's present value is to be read first; raises when the write may not be done."""
+    def begin(self) -> None:
+        """Raises when the write may not be done."""
+        ...
+
+    def wants_present(self, relinquishes: bool) -> bool:
+        """Whether the point's present value is to be read first; ``relinquishes``: null gives up what is written."""
         ...
 
     def record(self, present: Scalar | None) -> None:
         """The last thing before the device is asked to write: judge and journal it; raises when that fails."""
         ...
 
-    def claim(self) -> None:
-        """The connection is open and the bytes go now; raises when they may not."""
+    def claim(self) -> float:
+        """The connection is open and the bytes go now; raises when they may not. The boot clock time until they may."""
         ...
 
     def time_left(self) -> bool:
         """Whether the answer is still waited for."""
         ...
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """What became of it: the value that the device took, or an error."""
         ...
 
@@ -55,11 +59,11 @@ class Debt(Protocol):
         """Whether the revert is not wanted any more."""
         ...
 
-    def claim(self) -> None:
-        """The bytes go now; raises when they may not."""
+    def claim(self) -> float:
+        """The bytes go now; raises when they may not. The boot clock time until they may."""
         ...
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """The device has taken the value, or it never will."""
         ...
 

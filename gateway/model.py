@@ -10,6 +10,18 @@ Scalar = bool | int | float | str
 """A point's value, as it stands in JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A write took, and a higher priority is in force: ``value`` is in the slot, ``effective`` what the point holds."""
+
+    value: Scalar | None
+    effective: Scalar
+
+
+Taken = Scalar | Masked | None
+"""What a device took: the value in engineering units, None if it was relinquished."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Register:
     """One point of a device, made by ``Interface.register`` from a validated row; drivers add its address.
@@ -22,6 +34,8 @@ class Register:
     a write may be from what was written; None is any distance. ``write_only`` points are never read. ``hidden`` registers
     are read for the sake of others and belong to no point. ``interval`` is seconds between two polls of it, None the
     device's. ``max_step`` is how far one write may change it, ``min_write_interval`` seconds between two writes.
+    ``priority`` is the one that a write goes to which names none, ``min_priority`` the smallest number that it may name;
+    None: the point has no priorities, and what is written to it stays until something else is.
     """
 
     name: str
@@ -47,6 +61,8 @@ class Register:
     tolerance: float | None = None
     write_only: bool = False
     hidden: bool = False
+    priority: int | None = None
+    min_priority: int = 1
 
     @property
     def scaled(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from gateway.broker import Subscription
 from gateway.device import Device
 from gateway.errors import GatewayError
 from gateway.interfaces.base import Batch, Interface, MaySend
-from gateway.model import DeviceStatus, Outgoing, PointError, Reading, Register, Scalar
+from gateway.model import DeviceStatus, Outgoing, PointError, Reading, Register, Scalar, Taken
 from gateway.store.device_config import DeviceConfig, Spec
 from gateway.ticket import Ticket
 
@@ -71,11 +72,12 @@ class Gate:
     refusal: GatewayError | None = None
     calls: int = 0
 
-    def __call__(self) -> None:
+    def __call__(self) -> float:
         """Pass, or raise the refusal."""
         self.calls += 1
         if self.refusal is not None:
             raise self.refusal
+        return math.inf
 
 
 def point(name: str, type: str = "float", **fields: Any) -> Register:
@@ -104,6 +106,9 @@ class Wire:
     facts: tuple[str, ...] = ()
     recalled: list[tuple[str, ...]] = field(default_factory=list)
     unsent: Exception | None = None
+    relinquishes: bool = True
+    heard: Callable[[float], object] = lambda until: None
+    options: Mapping[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     script: deque[tuple[str, Any]] = field(default_factory=deque)
 
@@ -150,17 +155,15 @@ class ScriptedInterface(Interface):
     def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         return dict(self.config.ask("read " + ",".join(register.name for register in batch.registers)))
 
+    def _relinquishes(self, register: Register) -> bool:
+        return self.config.relinquishes
+
     def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Any:
         if self.config.unsent:
             raise self.config.unsent
-        may_send()
+        self.config.heard(may_send())
+        self.config.options = dict(options)
         return self.config.ask(f"write {register.name}={raw}")
-
-
-class NullableInterface(ScriptedInterface):
-    """One whose protocol knows priorities, so that a write of null relinquishes."""
-
-    write_options = frozenset({"priority"})
 
 
 @dataclass
@@ -233,7 +236,7 @@ class TestWarrant:
     ticket: Ticket
     clock: FakeClock
     guard: Callable[[], None] = lambda: None
-    wants_present: bool = False
+    wants: bool = False
     recorded: list[Any] = field(default_factory=list)
 
     @property
@@ -246,24 +249,28 @@ class TestWarrant:
         """Whether the write was let through."""
         return self.ticket.claimed
 
-    def begin(self) -> bool:
-        """Whether the present value is wanted."""
-        return self.wants_present
+    def begin(self) -> None:
+        """It may be done."""
+
+    def wants_present(self, relinquishes: bool) -> bool:
+        """What the test says."""
+        return self.wants
 
     def record(self, present: Scalar | None) -> None:
         """Keep what the point held."""
         self.recorded.append(present)
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """The bytes go now."""
         self.guard()
         self.ticket.claim(self.clock.now())
+        return self.ticket.deadline
 
     def time_left(self) -> bool:
         """Whether the answer is still waited for."""
         return self.clock.now() < self.ticket.deadline
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """Answer."""
         self.ticket.finish(taken, error)
 
@@ -280,13 +287,14 @@ class TestDebt:
     ends: list[tuple[Any, GatewayError | None]] = field(default_factory=list)
     strandings: int = 0
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """The bytes go now."""
         self.claims += 1
         if self.refusal is not None:
             raise self.refusal
+        return math.inf
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """It is over."""
         self.ends.append((taken, error))
 

@@ -857,7 +857,7 @@ def test_what_comes_before_the_wait_is_not_slept_through(meanwhile: Callable[[Ri
 def test_the_present_value_is_read_before_the_write() -> None:
     """Where it is wanted, it is read on the device's thread, right before, and handed over before the bytes go."""
     rig = Rig(A)
-    job = rig.write(A, 5.0, wants_present=True)
+    job = rig.write(A, 5.0, wants=True)
     rig.wire.expect("read a", {"a": 3.0})
     rig.wire.expect("write a=5.0", 5.0)
     rig.device.step()
@@ -875,7 +875,7 @@ def test_the_present_value_is_read_before_the_write() -> None:
 def test_without_the_present_value_nothing_is_written(answer: Any, code: str) -> None:
     """A write that could not be given back is refused."""
     rig = Rig(A)
-    job = rig.write(A, 5.0, wants_present=True)
+    job = rig.write(A, 5.0, wants=True)
     rig.wire.expect("read a", answer)
     rig.device.step()
     assert (job.code, rig.warrant.recorded, rig.warrant.sent) == (code, [], False)

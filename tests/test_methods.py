@@ -16,13 +16,13 @@ from gateway.errors import Rejected, Transient, Unreachable
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
 from gateway.methods import Methods
-from gateway.model import Message, Outgoing, PointError, Register
+from gateway.model import Masked, Message, Outgoing, PointError, Register
 from gateway.rpc import Rpc
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
 from gateway.settings import Actuator
 from gateway.topics import Topics, matches
-from tests.fakes import FakeClock, FakeKeeper, NullableInterface, RecordingOutlet, StillThread, Wire, point, spec
+from tests.fakes import FakeClock, FakeKeeper, RecordingOutlet, StillThread, Wire, point, spec
 
 PATH = "C/B/D"
 STAMP = "2026-11-22T10:00:00.000000Z"
@@ -58,10 +58,16 @@ class Rig:
         self.rpc = Rpc(topics, clock, self.out.append, methods, False, duplicates, Rate(200, 400), names.concerns)
         self.run()
 
-    def run(self, *registers: Register, path: str = PATH, interface: Any = None, **options: Any) -> None:
+    def again(self, *registers: Register) -> None:
+        """Run the device with other points."""
+        self.fleet.stop(PATH)
+        self.fleet.has_ended(PATH)
+        self.run(*registers)
+
+    def run(self, *registers: Register, path: str = PATH, **options: Any) -> None:
         """Run a device, with all points if none are given."""
         made = spec(self.wire, *(registers or POINTS), path=path, **options)
-        self.fleet.run(replace(made, interface=interface) if interface else made, 0.0, self.clock.now())
+        self.fleet.run(made, 0.0, self.clock.now())
         self.board.expect(path)
         self.board.config(path, ConfigReport("accepted", "broker", "12ab", "scripted"), b"", None, None)
 
@@ -423,10 +429,44 @@ def test_null_without_a_default_is_refused(rig: Rig) -> None:
 
 def test_null_relinquishes_where_the_protocol_can(rig: Rig) -> None:
     """The driver gets the null and the priority; the default stays out of it."""
-    rig.fleet.stop(PATH)
-    rig.fleet.has_ended(PATH)
-    rig.run(interface=NullableInterface)
+    rig.again(replace(KW, priority=16))
     assert rig.write("kW", {"value": None, "priority": 8}, "None", None) is None
+    assert rig.wire.options == {"priority": 8}
+    assert rig.write("kW", "null", "None", None) is None
+    assert rig.wire.options == {"priority": 16}
+
+
+def test_null_is_the_default_where_the_device_has_no_priorities(rig: Rig) -> None:
+    """A point that could have priorities, and has none in this device, goes back to its default."""
+    rig.again(replace(KW, priority=16))
+    rig.wire.relinquishes = False
+    assert rig.write("kW", "null", "1.5", 1.5) == 1.5
+
+
+def test_a_masked_write_says_what_the_point_holds(rig: Rig) -> None:
+    """The value is in our slot, and a higher priority is in force: a success that tells both."""
+    rig.again(replace(KW, priority=16))
+    assert rig.write("kW", "12", "12.0", Masked(12.0, 40.0)) == 12.0
+    assert rig.body["effective"] == 40.0
+    rig.wire.expect("write kW=12.0", Masked(12.0, 40.0))
+    assert rig.ask(f"set_points/{PATH}", {"values": {"kW": 12}}) == {
+        "values": {"kW": 12.0},
+        "errors": {},
+        "effective": {"kW": 40.0},
+    }
+    assert rig.write("kW", "null", "None", Masked(None, 40.0)) is None
+    assert rig.body["effective"] == 40.0
+
+
+def test_a_priority_that_is_kept_for_others_is_refused(rig: Rig) -> None:
+    """Nothing is sent at a priority above the device's least number, or to a point without priorities."""
+    rig.again(replace(KW, priority=10, min_priority=8), COUNT)
+    assert rig.write("kW", {"value": 1, "priority": 8}, "1.0", 1.0) == 1.0
+    assert rig.ask(f"set_point/{PATH}/kW", {"value": 1, "priority": 7}) == "bad_request"
+    assert "8 to 16" in rig.message
+    assert rig.ask(f"set_point/{PATH}/Count", {"value": 1, "priority": 8}) == "bad_request"
+    answer = rig.ask(f"set_points/{PATH}", {"values": {"kW": 1, "Count": 1}, "priority": 8})
+    assert answer["errors"]["Count"]["code"] == "bad_request"
 
 
 # ---- writing: what becomes of it

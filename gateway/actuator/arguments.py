@@ -38,15 +38,28 @@ def writable(register: Register) -> None:
 
 
 def priority_of(call: Call, spec: Spec) -> int | None:
-    """The priority to write with; None if none is named. Raises BadRequest."""
+    """The priority that is named; None if there is none. Raises BadRequest."""
     given = call.arguments.get("priority")
     if "priority" not in call.arguments:
         return None
-    if "priority" not in spec.interface.write_options:
-        raise BadRequest(f"a {spec.driver_type} device has no priority")
+    if all(register.priority is None for register in spec.registers):
+        raise BadRequest(f"no point of this {spec.driver_type} device has priorities")
     if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= LOWEST_PRIORITY:
         raise BadRequest(f"priority is a whole number from 1 to {LOWEST_PRIORITY}, not {shown(given)}")
     return given
+
+
+def slot_of(register: Register, named: int | None) -> int | None:
+    """The priority to write a point at: the one that is named, else its own; None if it has none. Raises BadRequest."""
+    if named is None or register.priority is None:
+        if named is not None:
+            raise BadRequest(f'"{register.name}" has no priorities')
+        return register.priority
+    if named < register.min_priority:
+        raise BadRequest(
+            f"priority {named} is kept for others: this device is written at {register.min_priority} to {LOWEST_PRIORITY}"
+        )
+    return named
 
 
 def text_of(call: Call, *names: str) -> str | None:

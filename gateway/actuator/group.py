@@ -8,13 +8,15 @@ from typing import Any
 
 from gateway.actuator.reverts import Done
 from gateway.errors import DeadlinePassed, GatewayError, OutcomeUnknown
-from gateway.model import Scalar
+from gateway.model import Masked, Scalar, Taken
 from gateway.ticket import Ticket
 from gateway.values import cut
 
 
 class Group:
     """Collects the ends of the writes of these points and answers with ``{"values", "errors"}``, at the deadline at last.
+
+    ``effective`` stands beside them if a higher priority masks some of the values.
 
     ``sent`` tells of a point whether its write was let through to the wire.
     """
@@ -25,22 +27,25 @@ class Group:
         self._left = set(points)
         self._values: dict[str, Scalar | None] = {}
         self._errors: dict[str, Any] = {}
+        self._effective: dict[str, Scalar] = {}
         self.sent: Callable[[str], bool] = lambda _point: True
         ticket.late = self._late
 
     def done(self, point: str) -> Done:
         """What to tell of the end of this point's write."""
 
-        def told(taken: Scalar | None, error: GatewayError | None) -> None:
+        def told(taken: Taken, error: GatewayError | None) -> None:
             with self._lock:
                 self._left.discard(point)
-                if error is None:
-                    self._values[point] = taken
-                else:
+                if error is not None:
                     self._errors[point] = error_body(error)
+                elif isinstance(taken, Masked):
+                    self._values[point], self._effective[point] = taken.value, taken.effective
+                else:
+                    self._values[point] = taken
                 whole = not self._left
             if whole:
-                self._ticket.finish({"values": self._values, "errors": self._errors})
+                self._ticket.finish(self._body(self._errors))
 
         return told
 
@@ -51,7 +56,11 @@ class Group:
                 sent = self.sent(point)
                 error: GatewayError = DeadlinePassed("the deadline came before the write could be sent; nothing was written")
                 errors[point] = error_body(OutcomeUnknown("the write was sent and is not answered yet") if sent else error)
-            return {"values": dict(self._values), "errors": errors}
+            return self._body(errors)
+
+    def _body(self, errors: dict[str, Any]) -> dict[str, Any]:
+        masked = {"effective": dict(self._effective)} if self._effective else {}
+        return {"values": dict(self._values), "errors": errors, **masked}
 
 
 def error_body(error: GatewayError) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.actuator.arguments import checked, fence_of, flag_of, priority_of, text_of, value_of, writable
+from gateway.actuator.arguments import checked, fence_of, flag_of, priority_of, slot_of, text_of, value_of, writable
 from gateway.actuator.asking import Claim
 from gateway.actuator.audit import AuditEvent
 from gateway.actuator.desk import Desk
@@ -50,7 +50,7 @@ class WriteMethods:
         spec = device.spec  # once: it may change meanwhile
         register = self._names.register(spec, point)
         value = value_of(call, register)
-        claim, priority = self._claim(call, spec), priority_of(call, spec)
+        claim, priority = self._claim(call, spec), slot_of(register, priority_of(call, spec))
         self._desk.check(claim)
         if value is None:
             self._null(call, device, spec, claim, register, priority)
@@ -64,9 +64,9 @@ class WriteMethods:
         given = call.arguments.get("values")
         if point or not isinstance(given, dict) or not given:
             raise BadRequest('name points and values in the payload: {"values": {"a": 1, "b": 2}}')
-        claim, priority = self._claim(call, spec), priority_of(call, spec)
+        claim, named = self._claim(call, spec), priority_of(call, spec)
         self._desk.check(claim)
-        values, errors = self._checked(spec, given)
+        values, errors = self._checked(spec, given, named)
         if errors:
             first = next(iter(errors.values()))["code"]
             event = AuditEvent("refused", spec.path, first, call.requester, claim.task_id, new=call.method, id=call.id)
@@ -76,24 +76,27 @@ class WriteMethods:
         group = Group(call.ticket, given)
         writes = {
             register.name: self._write(call, spec, claim, register, value, priority, group.done(register.name))
-            for register, value in values
+            for register, value, priority in values
         }
         group.sent = lambda name: writes[name].sent
         self._submit(call, device, list(writes.values()))
 
-    def _checked(self, spec: Spec, given: dict[str, Any]) -> tuple[list[tuple[Register, Scalar | None]], dict[str, Any]]:
-        values: list[tuple[Register, Scalar | None]] = []
+    def _checked(
+        self, spec: Spec, given: dict[str, Any], named: int | None
+    ) -> tuple[list[tuple[Register, Scalar | None, int | None]], dict[str, Any]]:
+        values: list[tuple[Register, Scalar | None, int | None]] = []
         errors = {}
         for name, value in given.items():
             try:
                 register = self._names.register(spec, name)
-                values.append((register, self._or_default(spec, register, checked(register, value))))
+                wanted = self._or_default(register, checked(register, value))
+                values.append((register, wanted, slot_of(register, named)))
             except RequestError as error:
                 errors[name] = error_body(error)
         return values, errors
 
-    def _or_default(self, spec: Spec, register: Register, value: Scalar | None) -> Scalar | None:
-        if value is not None or "priority" in spec.interface.write_options:
+    def _or_default(self, register: Register, value: Scalar | None) -> Scalar | None:
+        if value is not None or register.priority is not None:
             return value
         if register.default is None:
             raise BadValue(f'"{register.name}" has no Default Value that null could go back to; use revert_point')
@@ -140,15 +143,15 @@ class WriteMethods:
     def _can_go_back(self, spec: Spec, register: Register) -> bool:
         if not register.writable:
             return False
-        known = "priority" in spec.interface.write_options or register.default is not None
+        known = register.priority is not None or register.default is not None
         return known or bool(self._open(spec, register, None))
 
     def _open(self, spec: Spec, register: Register, priority: int | None) -> list[OpenPoint]:
         points = [p for p in self._desk.reverts.points(spec.path) if p.entry.point == register.name]
-        return [p for p in points if priority is None or p.entry.priority == priority]
+        return [p for p in points if priority is None or p.entry.priority in (priority, None)]
 
     def _null(self, call: Call, device: Device, spec: Spec, claim: Claim, register: Register, priority: int | None) -> None:
-        if "priority" not in spec.interface.write_options and not self._can_go_back(spec, register):
+        if not self._can_go_back(spec, register):
             raise BadValue(f'"{register.name}" has no Default Value in the registry that null could go back to')
         self._give_back(call, device, spec, claim, register, priority, call.ticket.finish)
 
@@ -157,12 +160,13 @@ class WriteMethods:
     ) -> None:
         """By the road of reverts what is open, else by a write of what the point goes back to."""
         points = self._open(spec, register, priority)
-        value, _ = goal(spec.interface, register, priority, None)
+        priority = slot_of(register, priority)
+        value, _ = goal(register, priority, None)
         if points:
             call.ticket.doubt()
             points[-1].done.append(done)
             self._desk.reverts.start(spec.path, points)
-        elif value is None and "priority" not in spec.interface.write_options:
+        elif value is None and priority is None:
             done(None, None)
         else:
             self._submit(call, device, [self._write(call, spec, claim, register, value, priority, done, "revert")])

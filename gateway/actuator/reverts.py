@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 import structlog
@@ -16,16 +17,15 @@ import structlog
 from gateway.actuator.audit import Audit, AuditEvent
 from gateway.actuator.journal import Journal, JournalError, OpenWrite
 from gateway.errors import GatewayError, Rejected
-from gateway.interfaces.base import Interface
 from gateway.jobs import RevertJob
-from gateway.model import Register, Scalar
+from gateway.model import Masked, Register, Scalar, Taken
 from gateway.store.device_config import Spec
 
 log = structlog.get_logger()
 
 Key = tuple[str, str, int | None]
 """Device, point and priority."""
-Done = Callable[[Scalar | None, GatewayError | None], object]
+Done = Callable[[Taken, GatewayError | None], object]
 
 
 class Places(Protocol):
@@ -50,18 +50,16 @@ class OpenPoint:
     @property
     def goal(self) -> tuple[Scalar | None, dict[str, Any]]:
         """What to write, and the options to write it with."""
-        return goal(self.spec.interface, self.register, self.entry.priority, self.entry.prior)
+        return goal(self.register, self.entry.priority, self.entry.prior)
 
 
-def goal(
-    interface: type[Interface], register: Register, priority: int | None, prior: Scalar | None
-) -> tuple[Scalar | None, dict[str, Any]]:
-    """What gives a point back: relinquish what was written, else its default, else the value from before; with its options.
+def goal(register: Register, priority: int | None, prior: Scalar | None) -> tuple[Scalar | None, dict[str, Any]]:
+    """What gives a point back: relinquish a priority, else its default, else the value from before; with the options.
 
     None without options: nothing is known.
     """
-    if "priority" in interface.write_options:
-        return None, {} if priority is None else {"priority": priority}
+    if priority is not None:
+        return None, {"priority": priority}
     return prior if register.default is None else register.default, {}
 
 
@@ -184,7 +182,7 @@ class Reverts:
 
     def _queue(self, point: OpenPoint) -> None:
         value, options = point.goal
-        if value is None and "priority" not in point.spec.interface.write_options:
+        if value is None and not options:
             self._refused(
                 point, Rejected("there is no value to go back to: the point has no default, and none was read before")
             )
@@ -205,7 +203,7 @@ class Reverts:
             point.queued = False
             self.queue(point.entry.device)
 
-    def ended(self, point: OpenPoint, taken: Scalar | None, error: GatewayError | None) -> None:
+    def ended(self, point: OpenPoint, taken: Taken, error: GatewayError | None) -> None:
         """The device has taken the value back, or has refused to."""
         entry = point.entry
         if error is not None:
@@ -219,7 +217,7 @@ class Reverts:
                 task_id=entry.task_id,
                 point=entry.point,
                 priority=entry.priority,
-                new=taken,
+                new=taken.value if isinstance(taken, Masked) else taken,
             )
         )
         self._close(entry.key)
@@ -258,10 +256,11 @@ class GivingBack:
         """Whether it was given up."""
         return not self.reverts.wanted(self.point)
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """A revert has every right: nobody else may write until it is done."""
+        return inf
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """The device has answered."""
         self.reverts.ended(self.point, taken, error)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from gateway.actuator.asking import Claim
 from gateway.actuator.audit import AuditEvent
 from gateway.actuator.desk import Desk
 from gateway.actuator.journal import JournalError, OpenWrite
 from gateway.actuator.model import Lease
-from gateway.actuator.reverts import Done, Key, goal
+from gateway.actuator.reverts import Done, Key
 from gateway.clock import Clock
-from gateway.errors import Busy, GatewayError, OutOfRange, Rejected, UnknownDevice
-from gateway.model import Register, Scalar
+from gateway.errors import LEFT_NOTHING, Busy, GatewayError, OutOfRange, Rejected, UnknownDevice
+from gateway.model import Masked, Register, Scalar, Taken
 from gateway.store.device_config import Spec
 from gateway.ticket import Ticket
 from gateway.values import shown
@@ -49,17 +50,21 @@ class Write:
         """Whether the answer has gone."""
         return self.ticket.answered
 
-    def begin(self) -> bool:
-        """Whether the present value is to be read first: to go back to it, or to see how far the step is."""
+    def begin(self) -> None:
+        """The lease and the pace allow it."""
         self._lease = self.desk.check(self.claimed)
         self.desk.paces.check(self.spec.path, self.register)
+
+    def wants_present(self, relinquishes: bool) -> bool:
+        """Whether the present value is to be read first: to go back to it, or to see how far the step is."""
+        if not relinquishes:
+            self.priority = None  # whatever was asked for: the point has one value and nothing below it
         return self._needs_prior() or self._is_stepped()
 
     def _needs_prior(self) -> bool:
-        if self._lease is None or self.desk.reverts.is_open(self.key):
+        if self._lease is None or self.priority is not None or self.desk.reverts.is_open(self.key):
             return False
-        options = "priority" in self.spec.interface.write_options
-        return not options and goal(self.spec.interface, self.register, None, None)[0] is None
+        return self.register.default is None
 
     def _is_stepped(self) -> bool:
         return self.kind == "write" and self.register.max_step is not None
@@ -105,7 +110,7 @@ class Write:
             at=self.clock.wall(),
         )
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """The bytes go now: the lease that was journalled is in force still, and the deadline has not come."""
         with self.desk.lock:
             lease = self.desk.check(self.claimed)
@@ -114,17 +119,21 @@ class Write:
             self.ticket.claim(self.clock.now())
             self.sent = True
             self.desk.paces.wrote(self.spec.path, self.register)
+        return min(self.ticket.deadline, lease.ends if lease else inf)
 
     def time_left(self) -> bool:
         """Whether the deadline is yet to come."""
         return self.clock.now() < self.ticket.deadline
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """Tell the audit log and the client."""
+        if isinstance(error, LEFT_NOTHING):
+            self.sent = False
         if self.sent and error is None:
             self.desk.fault_point("after_wire")
         if self._first and (not self.sent or isinstance(error, Rejected)):
             self.desk.reverts.unsent(self.key)
+        held = taken.value if isinstance(taken, Masked) else taken
         self.desk.audit.event(
             AuditEvent(
                 self.kind if self.sent else "refused",
@@ -135,7 +144,7 @@ class Write:
                 point=self.register.name,
                 priority=self.priority,
                 old=self._old,
-                new=self.value if taken is None else taken,
+                new=self.value if held is None else held,
                 id=self.id,
             )
         )
@@ -160,24 +169,28 @@ class Heartbeat:
         """Whether the next one is due already."""
         return self.clock.now() >= self.until
 
-    def begin(self) -> bool:
+    def begin(self) -> None:
         """Nothing is asked."""
+
+    def wants_present(self, relinquishes: bool) -> bool:
+        """It is not given back."""
         return False
 
     def record(self, present: Scalar | None) -> None:
         """Nothing is journalled: it is not given back."""
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """The device is still ours."""
         if self.is_foreign(self.spec.path):
             raise UnknownDevice(f'"{self.spec.path}" has gone to another gateway')
         self.sent = True
+        return self.until
 
     def time_left(self) -> bool:
         """Nobody waits for an answer."""
         return False
 
-    def end(self, taken: Scalar | None, error: GatewayError | None) -> None:
+    def end(self, taken: Taken, error: GatewayError | None) -> None:
         """Tell the audit log of what was sent."""
         if self.sent:
             self.desk.audit.event(

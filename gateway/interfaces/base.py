@@ -24,8 +24,12 @@ What to override, and what each must do:
 ``_write(register, raw, options, may_send)``
     Write a raw value and return the raw value that the device took, read back where the protocol allows. Call
     ``may_send()`` once, with the connection open, immediately before the bytes go: it raises when the write may not happen
-    any more. Never send a write twice: raise ``Rejected`` when the device refuses, ``Transient`` or ``Unreachable`` when
-    its answer did not come (the gateway then tells the client that the outcome is unknown).
+    any more, and else says until when it may. Never send a write twice: raise ``Rejected`` when the device refuses,
+    ``Transient`` or ``Unreachable`` when its answer did not come (the gateway then tells the client that the outcome is
+    unknown), ``DeadlinePassed`` or ``NotSent`` when it is certain that nothing left after all.
+
+Where points have priorities (``Register.priority``), ``options["priority"]`` is the one to write to, a raw None gives it up,
+and ``Masked`` is returned while a higher one is in force. ``_relinquishes`` is for points of which only the device knows.
 
 Devices behind one serial line or endpoint share a link of ``env.links`` (``_links.py``): see how ``modbus`` does it.
 An interface belongs to one thread: no locks are needed. The constructor only stores. Retries, back-off, polling, limits,
@@ -53,11 +57,11 @@ from gateway.interfaces._rows import Flag as Flag
 from gateway.interfaces._rows import RegistryRow as RegistryRow
 from gateway.interfaces._rows import shared as shared
 from gateway.interfaces._rows import text_value as text_value
-from gateway.model import PointError, Register, Scalar
+from gateway.model import Masked, PointError, Register, Scalar, Taken
 from gateway.values import from_raw, shown, to_raw
 
-MaySend = Callable[[], None]
-"""Raises when a write may not leave any more."""
+MaySend = Callable[[], float]
+"""Raises when a write may not leave any more; else the boot clock time until when it may, or infinity."""
 
 
 class DriverConfig(BaseModel):
@@ -112,8 +116,6 @@ class Interface:
 
     Config: ClassVar[type[DriverConfig]] = DriverConfig
     Row: ClassVar[type[RegistryRow]] = RegistryRow
-    write_options: ClassVar[frozenset[str]] = frozenset()
-    """The options of ``write`` that the driver knows, such as ``priority``."""
 
     def __init__(self, config: Any, env: Environment) -> None:
         self.config = config
@@ -195,10 +197,15 @@ class Interface:
                 values[register.name] = self._converted(register, raw)
         return values
 
-    def write(
-        self, register: Register, value: Scalar | None, options: Mapping[str, Any], may_send: MaySend
-    ) -> Scalar | None:
-        """Write a value that ``values.coerce`` gave; returns the one that the device took, in engineering units.
+    def relinquishes(self, register: Register) -> bool:
+        """Whether what is written to the point can be given up by a null at its priority; may ask the device.
+
+        Raises Transient, Unreachable.
+        """
+        return register.priority is not None and self._relinquishes(register)
+
+    def write(self, register: Register, value: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Taken:
+        """Write a value that ``values.coerce`` gave; returns what the device took, in engineering units.
 
         Raises what ``may_send`` raises, BadValue or OutOfRange before anything is sent, Rejected, NotTaken,
         Transient, Unreachable.
@@ -207,12 +214,13 @@ class Interface:
         raw = None if value is None else to_raw(known, value)
         taken = self._write(register, raw, options, may_send)
         try:
-            result = None if taken is None else from_raw(known, taken)
+            result = _engineering(known, taken)
         except BadValue as error:
             raise Transient(f"the write was confirmed, but now {error.message}") from error
-        if register.tolerance is not None and not _near(value, result, register.tolerance):
+        held = result.value if isinstance(result, Masked) else result
+        if register.tolerance is not None and not _near(value, held, register.tolerance):
             raise NotTaken(
-                f"the device confirmed {shown(value)} and then holds {shown(result)}, which is not within the Tolerance"
+                f"the device confirmed {shown(value)} and then holds {shown(held)}, which is not within the Tolerance"
             )
         return result
 
@@ -250,8 +258,19 @@ class Interface:
     def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         raise NotImplementedError
 
-    def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Scalar | None:
+    def _relinquishes(self, register: Register) -> bool:
+        return True
+
+    def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Taken:
         raise NotImplementedError
+
+
+def _engineering(register: Register, taken: Taken) -> Taken:
+    """What was taken, in engineering units. Raises BadValue."""
+    if isinstance(taken, Masked):
+        value = None if taken.value is None else from_raw(register, taken.value)
+        return Masked(value, from_raw(register, taken.effective))
+    return None if taken is None else from_raw(register, taken)
 
 
 def _near(wanted: Scalar | None, taken: Scalar | None, tolerance: float) -> bool:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from gateway.errors import BadRequest, GatewayError
-from gateway.model import Message
+from gateway.model import Masked, Message
 from gateway.payloads import BadPayload, dump, parse, text
 from gateway.store.documents import sha256
 from gateway.ticket import Ticket
@@ -91,7 +91,10 @@ def answer_of(result: Any, error: GatewayError | None, gateway_id: str | None) -
     """The answer with this result or error; it carries the gateway's id if one is given."""
     gateway = {} if gateway_id is None else {"gateway": gateway_id}
     if error is None:
-        return Answer("ok", {"result": result} | gateway)
+        masked = (
+            {"result": result.value, "effective": result.effective} if isinstance(result, Masked) else {"result": result}
+        )
+        return Answer("ok", masked | gateway)
     body: dict[str, Any] = {"code": error.code, "message": cut(error.message)}
     if error.data:
         body["data"] = error.data

@@ -32,15 +32,14 @@ def requests(message: Message, requester: str) -> tuple[list[ByJsonRpc], bool]:
 
 
 def envelope(request: ByJsonRpc, answer: Answer) -> dict[str, Any]:
-    """The response object (5): our code is in ``error.data.code``; ``gateway`` stands beside as in an answer by topic."""
+    """The response object (5): our code is in ``error.data.code``; ``effective`` and ``gateway`` stand beside it."""
     body: dict[str, Any] = {"jsonrpc": "2.0"}
     if error := answer.body.get("error"):
         data = {"code": error["code"]} | error.get("data", {})
         body["error"] = {"code": answer.number, "message": error["message"], "data": data}
     else:
         body["result"] = answer.body["result"]
-    if "gateway" in answer.body:
-        body["gateway"] = answer.body["gateway"]
+    body |= {name: answer.body[name] for name in ("effective", "gateway") if name in answer.body}
     return body | {"id": request.reply_id}
 
 
