@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway.addressing import Addressing
@@ -11,9 +12,10 @@ from gateway.clock import Clock, rfc3339
 from gateway.errors import BadRequest, PointFailed
 from gateway.fleet import Fleet
 from gateway.jobs import ReadJob
-from gateway.model import LastValue, Reading, Scalar
+from gateway.model import LastValue, PointError, Reading, Register, Scalar
 from gateway.readings import error_payload, reading_payload
 from gateway.rpc import Call, Handler
+from gateway.store.device_config import Spec
 
 
 class Methods:
@@ -71,14 +73,27 @@ class Methods:
         device.submit(ReadJob(spec, (register,), call.ticket, value))
 
     def get_points(self, call: Call) -> None:
-        """Some points of one device, read now: an object like a reading."""
+        """Some points of one device, read now: an object like a reading; a name that is unknown is an error in it."""
         device, point = self._names.device(call, "device", "points")
         points = call.arguments.get("points")
         if point or not isinstance(points, list) or not points or not all(isinstance(name, str) for name in points):
             raise BadRequest('name the points in the payload: {"points": ["a", "b"]}')
         spec = device.spec
-        registers = tuple(self._names.register(spec, name) for name in dict.fromkeys(points))
-        device.submit(ReadJob(spec, registers, call.ticket, reading_payload))
+        registers, unknown = self._known(spec, points)
+
+        def result(reading: Reading) -> dict[str, Any]:
+            return reading_payload(replace(reading, errors={**reading.errors, **unknown}))
+
+        device.submit(ReadJob(spec, registers, call.ticket, result))
+
+    def _known(self, spec: Spec, points: list[str]) -> tuple[tuple[Register, ...], dict[str, PointError]]:
+        """The points that there are, and what is wrong with the others. Raises UnknownPoint if there is none of them."""
+        names = {register.name: register for register in spec.registers}
+        wrong = {name: self._names.unknown_point(spec, name) for name in points if name not in names}
+        if wrong and not any(name in names for name in points):
+            raise next(iter(wrong.values()))
+        known = tuple(names[name] for name in dict.fromkeys(points) if name in names)
+        return known, {name: PointError(error.code, error.message) for name, error in wrong.items()}
 
     def scrape_all(self, call: Call) -> None:
         """Every point of one device, read now: an object like a reading."""

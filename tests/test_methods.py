@@ -219,7 +219,7 @@ def test_the_longest_configured_path_is_the_device(rig: Rig) -> None:
         (f"get_points/{PATH}", {"points": "kW"}, "bad_request"),
         (f"get_points/{PATH}", {"points": ["kW", 7]}, "bad_request"),
         (f"get_points/{PATH}/kW", {"points": ["kW"]}, "bad_request"),
-        (f"get_points/{PATH}", {"points": ["kW", "nothing"]}, "unknown_point"),
+        (f"get_points/{PATH}", {"points": ["nothing", "nobody"]}, "unknown_point"),
         ("ping/C/B/D", "", "bad_request"),
         ("ping", {"device": PATH}, "bad_request"),
         ("get_point/C/B/M/kW", "", "misconfigured"),
@@ -282,6 +282,15 @@ def test_get_points_answers_like_a_reading(rig: Rig) -> None:
         "values": {"kW": 2.5},
         "errors": {"On": {"code": "device_rejected", "message": "illegal data address"}},
     }
+
+
+def test_get_points_of_a_name_that_is_unknown(rig: Rig) -> None:
+    """It is an error of that point, with the name that was probably meant; the others are read."""
+    rig.wire.expect("read kW", {"kW": 2.5})
+    result = rig.ask(f"get_points/{PATH}", {"points": ["kW", "Onn"]})
+    assert (result["values"], list(result["errors"])) == ({"kW": 2.5}, ["Onn"])
+    assert result["errors"]["Onn"]["code"] == "unknown_point"
+    assert 'did you mean "On"?' in result["errors"]["Onn"]["message"]
 
 
 def test_a_write_only_point_is_never_read(rig: Rig) -> None:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 import pytest
 
 from gateway.clock import rfc3339
 from tests.conftest_broker import Broker
+from tests.integration.actuator import POINTS, holder, new_task, schedule, slot, write
 from tests.integration.client import TestClient
-from tests.integration.documents import fake, point
+from tests.integration.documents import fake
 from tests.integration.site import Site
 from tests.integration.waiting import eventually
 
 GRACE = 1.5
-POINTS = (
-    point("fixed", start="50", writable=False),
-    point("level", start="10"),
-    point("short", "int", "20"),
-    point("on", "bool", "true"),
-)
-_tasks = count()
 
 
 @pytest.fixture(scope="module")
@@ -54,36 +47,6 @@ def pair(client: TestClient, house: Site, path: str) -> Iterator[tuple[str, str]
     for one in paths:
         client.publish(f"config/devices/{one}", b"", retain=True)
         client.wait_for(f"devices/{one}/status", lambda m: m.payload == b"")
-
-
-def slot(device: str, start: float, end: float) -> list[str]:
-    """A row of a schedule request, in seconds from now."""
-    now = time.time()
-    return [device, rfc3339(now + start), rfc3339(now + end)]
-
-
-def new_task() -> str:
-    """A task id that no other test has."""
-    return f"Task{next(_tasks)}"
-
-
-def schedule(client: TestClient, who: str, *rows: Any, task: Any = "", priority: Any = "HIGH") -> Any:
-    """What request_new_schedule answers: result, info and data."""
-    arguments = {"task_id": task or new_task(), "priority": priority, "requests": list(rows)}
-    result = client.request(f"rpc/{who}/request_new_schedule", arguments).result
-    return result["result"], result["info"], result["data"]
-
-
-def write(client: TestClient, who: str, path: str, value: Any, name: str = "level") -> Any:
-    """The value that a write has taken, or the code of its refusal."""
-    answer = client.request(f"rpc/{who}/set_point/{path}/{name}", {"value": value}).json
-    return answer["result"] if "result" in answer else answer["error"]["code"]
-
-
-def holder(client: TestClient, path: str) -> str | None:
-    """Who holds a device now."""
-    slots = [(t["holder"], s) for t in client.request(f"rpc/x/list_leases/{path}").result for s in t["slots"]]
-    return next((who for who, s in slots if s["in_force"] and s["device"] == path), None)
 
 
 def test_a1_a4_touching_slots_change_the_owner(client: TestClient, pair: tuple[str, str]) -> None:
