@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -282,7 +282,7 @@ class Board:
 
 
 def meta_payload(
-    gateway_id: str, driver: str, interval: float, registers: tuple[Register, ...], learned: tuple[str, ...] = ()
+    gateway_id: str, driver: str, interval: float, registers: Sequence[Register], learned: tuple[str, ...] = ()
 ) -> bytes:
     """The ``meta`` topic: what a UI needs to know of a device's points, and what its driver has found out about it."""
     points = {register.name: point_meta(register) for register in registers}

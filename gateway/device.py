@@ -31,7 +31,8 @@ from gateway.errors import (
 from gateway.interfaces.base import Environment, GiveWay, Interface
 from gateway.jobs import Counters, Job, Outlet, ReadJob, RevertJob, WriteJob
 from gateway.last import LastValues
-from gateway.model import DeviceState, DeviceStatus, PointError, Reading
+from gateway.model import DeviceState, DeviceStatus, PointError
+from gateway.reporter import Reporter
 from gateway.rounds import Rounds
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep, sweep_of
@@ -47,12 +48,12 @@ class Device:
     def __init__(self, spec: Spec, env: Environment, outlet: Outlet, phase: float, settle: float = 0.0) -> None:
         self.spec = spec
         self.counters = Counters()
-        self.last = LastValues()
         self.status = DeviceStatus(DeviceState.STARTING, env.clock.wall())
         self.work = Worklist(env.clock, settle)
         self._env = env
         self._clock: Clock = env.clock
         self._outlet = outlet
+        self._reporter = Reporter(env.clock, outlet)
         self._phase = phase
         self._current: Job | RevertJob | None = None
         self._begin(spec, env.clock.now())
@@ -61,7 +62,10 @@ class Device:
         self.spec = spec
         self._interface: Interface = spec.interface(spec.config, self._env)
         self._interface.recall(spec.learned)
-        self._learned = spec.learned
+        self._interface.wake = self.work.stir
+        self._reporter.begin(spec, self._interface)
+        self.facts = spec.learned
+        """What the driver has learned about the device."""
         self.work.alarm = self._interface.nudge
         self._rounds = Rounds(spec, self._phase, now)
         self._backoff = Backoff(random.random)
@@ -87,6 +91,11 @@ class Device:
         """Whether the device is being stopped."""
         return self.work.closing
 
+    @property
+    def last(self) -> LastValues:
+        """The newest value of each point."""
+        return self._reporter.last
+
     # ---- on the device thread
 
     @property
@@ -101,6 +110,8 @@ class Device:
     def step(self) -> float:
         """Do at most one thing on the wire; the boot clock time when there is something to do again."""
         now = self._clock.now()
+        if self.work.news:
+            self._take_notices()
         if revert := self.work.next_revert(now):
             self._revert(revert)
         elif self.work.closing:
@@ -154,7 +165,6 @@ class Device:
     def _take_reload(self, now: float) -> None:
         spec, self._phase, stranded = self.work.take_reload()
         self._interface.close()
-        self.last = LastValues()
         self._begin(spec, now)
         self._tell(DeviceState.STARTING, None)
         for job in stranded:
@@ -247,12 +257,12 @@ class Device:
         if not sweep.done:
             self.work.put_back(job)
             return
-        self._remember(sweep)
+        self._reporter.remember(sweep)
         if sweep.lost:
             self._lost(sweep)
         if not sweep.answered and sweep.trouble is not None:
             raise sweep.trouble
-        job.ticket.finish(job.result(Reading(self.spec.path, sweep.wall, sweep.values, sweep.errors)))
+        job.ticket.finish(job.result(self._reporter.reading(sweep)))
 
     # ---- polling
 
@@ -298,26 +308,20 @@ class Device:
 
     def _tell_learned(self) -> None:
         facts = self._interface.learned()
-        if facts != self._learned:
-            self._learned = facts
+        if facts != self.facts:
+            self.facts = facts
             self._outlet.learned(self.spec, facts)
 
     def _publish(self, poll: Sweep) -> None:
         poll.errors.update(self._rounds.left_out())
-        self._remember(poll)
-        if not poll.answered:
-            return
-        wall = round(poll.wall, 6)  # as it is told: each one is at least a microsecond later than the last
-        if self.status.last_reading is not None:
-            wall = max(wall, round(self.status.last_reading + 1e-6, 6))
-        self.status = replace(self.status, last_reading=wall)
-        self._outlet.reading(self.spec, Reading(self.spec.path, wall, poll.values, poll.errors))
+        self._reporter.publish(poll)
+        self.status = replace(self.status, last_reading=self._reporter.at)
 
-    def _remember(self, sweep: Sweep) -> None:
-        if len(sweep.values) == len(self.spec.registers):
-            self.last.whole(sweep.wall, sweep.values)
-        else:
-            self.last.partly(sweep.wall, sweep.values, sweep.errors)
+    def _take_notices(self) -> None:
+        self.work.news = False  # before they are looked at: what comes meanwhile is looked for again
+        if self._open:
+            self._reporter.notices(self._poll)
+            self.status = replace(self.status, last_reading=self._reporter.at)
 
     # ---- states
 

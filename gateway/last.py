@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from gateway.model import LastValue, PointError, Scalar
+from gateway.model import LastValue, PointError, Quality, Scalar
+
+GOOD: Mapping[str, Quality] = MappingProxyType({})
 
 
 class LastValues:
@@ -20,9 +23,15 @@ class LastValues:
         self._whole = (values, wall)  # one value, so that nobody sees new values under an old time
         self._single = {}
 
-    def partly(self, wall: float, values: Mapping[str, Scalar], errors: Mapping[str, PointError]) -> None:
+    def partly(
+        self,
+        wall: float,
+        values: Mapping[str, Scalar],
+        errors: Mapping[str, PointError],
+        quality: Mapping[str, Quality] = GOOD,
+    ) -> None:
         """Some points have a new value or a new error; the others stay."""
-        self._single.update((name, LastValue(value, wall)) for name, value in values.items())
+        self._single.update((name, LastValue(value, wall, None, quality.get(name))) for name, value in values.items())
         self._single.update((name, replace(self.get(name), error=error)) for name, error in errors.items())
 
     def failed(self, names: Iterable[str], error: PointError) -> None:

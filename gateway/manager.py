@@ -403,7 +403,8 @@ class Manager:
         if running is not None:
             stored, interval = self._stored.get(entry.path), running.device.interval
             facts = stored.learned if stored else ()
-            meta = meta_payload(self._topics.gateway_id, running.driver_type, interval, running.registers, facts)
+            points = running.interface.described(running.registers, facts)
+            meta = meta_payload(self._topics.gateway_id, running.driver_type, interval, points, facts)
         misconfigured = None
         if running is None:
             first = line(errors[0]) if errors else "no configuration"

@@ -13,7 +13,7 @@ from gateway.errors import BadRequest, PointFailed
 from gateway.fleet import Fleet
 from gateway.jobs import ReadJob
 from gateway.model import LastValue, PointError, Reading, Register, Scalar
-from gateway.readings import error_payload, reading_payload
+from gateway.readings import error_payload, quality_payload, reading_payload
 from gateway.rpc import Call, Handler
 from gateway.store.device_config import Spec
 
@@ -57,7 +57,9 @@ class Methods:
         """The points of a device, as in its meta."""
         device, point = self._names.device(call, "device")
         self._names.no_point(call, device.spec, point)
-        call.ticket.finish({register.name: point_meta(register) for register in device.spec.registers})
+        spec = device.spec
+        known = spec.interface.described(spec.registers, device.facts)
+        call.ticket.finish({register.name: point_meta(register) for register in known})
 
     def get_point(self, call: Call) -> None:
         """One point, read from the device now: its value."""
@@ -113,9 +115,10 @@ class Methods:
 
     def _last(self, last: LastValue) -> dict[str, Any]:
         wall = last.wall
-        return {
+        told = {
             "value": last.value,
             "timestamp": None if wall is None else rfc3339(wall),
             "age": None if wall is None else round(max(0.0, self._clock.wall() - wall), 3),
             "error": error_payload(last.error) if last.error else None,
         }
+        return told | {"quality": quality_payload(last.quality)} if last.quality else told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 Scalar = bool | int | float | str
@@ -89,13 +89,25 @@ class PointError:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """What a device says against a value of its own: flags such as ``fault`` and ``overridden``, and why, if it knows."""
+
+    flags: tuple[str, ...]
+    reliability: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What one poll or notice brought; ``wall`` is the time of the device's last answer, in seconds since 1970."""
+    """What one poll or notice brought; ``wall`` is the time of the device's last answer, in seconds since 1970.
+
+    ``quality`` is of those values that the device itself says something against.
+    """
 
     path: str
     wall: float
     values: Mapping[str, Scalar]
     errors: Mapping[str, PointError]
+    quality: Mapping[str, Quality] = field(default_factory=dict)
 
 
 class DeviceState(StrEnum):
@@ -132,11 +144,12 @@ class DeviceStatus:
 
 @dataclass(frozen=True, slots=True)
 class LastValue:
-    """The newest good value of a point, and the error if the newest try failed."""
+    """The newest good value of a point with its quality, and the error if the newest try failed."""
 
     value: Scalar | None = None
     wall: float | None = None
     error: PointError | None = None
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.clock import rfc3339
-from gateway.model import Outgoing, PointError, Reading, Register, Scalar
+from gateway.model import Outgoing, PointError, Quality, Reading, Register, Scalar
 from gateway.payloads import dump
 from gateway.store.device_config import DeviceConfig, Spec
 from gateway.topics import Topics, topic_point
@@ -20,9 +20,18 @@ def error_payload(error: PointError) -> dict[str, str]:
 
 
 def reading_payload(reading: Reading) -> dict[str, Any]:
-    """``{"timestamp", "values", "errors"}``, as on the ``all`` topic."""
+    """``{"timestamp", "values", "errors"}``, as on the ``all`` topic; with the ``quality`` of values that have one."""
     errors = {name: error_payload(error) for name, error in reading.errors.items()}
-    return {"timestamp": rfc3339(reading.wall), "values": reading.values, "errors": errors}
+    body = {"timestamp": rfc3339(reading.wall), "values": reading.values, "errors": errors}
+    if reading.quality:
+        body["quality"] = {name: quality_payload(quality) for name, quality in reading.quality.items()}
+    return body
+
+
+def quality_payload(quality: Quality) -> dict[str, Any]:
+    """What a device says against a value of its own."""
+    why = {"reliability": quality.reliability} if quality.reliability else {}
+    return {"flags": quality.flags, **why}
 
 
 def plain(value: Scalar) -> bytes:
@@ -52,8 +61,12 @@ class Shaper:
         self._expiries = {r.name: _expiry(spec.device, r.interval or spec.device.interval) for r in spec.registers}
         self._told: dict[str, Scalar | PointError] = {}
         self._told_at: dict[str, float] = {}
+        self._told_quality: dict[str, Quality] = {}
         self._meta = (
-            {r.name: {"units": r.units, "type": r.type, "tz": spec.device.timezone} for r in spec.registers}
+            {
+                r.name: {"units": r.units, "type": r.type, "tz": spec.device.timezone}
+                for r in spec.interface.described(spec.registers, spec.learned)
+            }
             if spec.device.payload == "volttron"
             else {}
         )
@@ -83,7 +96,7 @@ class Shaper:
         )
 
     def _point_messages(self, reading: Reading) -> list[Outgoing]:
-        told: dict[str, bytes] = {name: self._point_payload(reading, value) for name, value in reading.values.items()}
+        told: dict[str, bytes] = {name: self._point_payload(reading, name, value) for name, value in reading.values.items()}
         if self._spec.device.point_payload == "json":
             stamp = rfc3339(reading.wall)
             told |= {n: dump({"timestamp": stamp, "error": error_payload(e)}) for n, e in reading.errors.items()}
@@ -94,27 +107,36 @@ class Shaper:
             if topic_point(name)
         ]
 
-    def _point_payload(self, reading: Reading, value: Scalar) -> bytes:
+    def _point_payload(self, reading: Reading, name: str, value: Scalar) -> bytes:
         if self._spec.device.point_payload == "json":
-            return dump({"timestamp": rfc3339(reading.wall), "value": value})
+            quality = reading.quality.get(name)
+            why = {"quality": quality_payload(quality)} if quality else {}
+            return dump({"timestamp": rfc3339(reading.wall), "value": value, **why})
         return plain(value)
 
     def _changed(self, reading: Reading) -> Reading:
-        values = {name: value for name, value in reading.values.items() if self._news(name, value, reading.wall)}
-        errors = {name: error for name, error in reading.errors.items() if self._news(name, error, reading.wall)}
-        return Reading(reading.path, reading.wall, values, errors)
+        values = {name: value for name, value in reading.values.items() if self._news(reading, name, value)}
+        errors = {name: error for name, error in reading.errors.items() if self._news(reading, name, error)}
+        quality = {name: quality for name, quality in reading.quality.items() if name in values}
+        return Reading(reading.path, reading.wall, values, errors, quality)
 
-    def _news(self, name: str, now: Scalar | PointError, wall: float) -> bool:
+    def _news(self, reading: Reading, name: str, now: Scalar | PointError) -> bool:
+        wall, quality = reading.wall, reading.quality.get(name)
         before = self._told.get(name)
         assert self._spec.device.on_change is not None
         silence = self._spec.device.on_change.max_silence
-        if before is not None and 0 <= wall - self._told_at[name] < silence and _same(before, now, self._registers[name]):
+        recent = before is not None and 0 <= wall - self._told_at[name] < silence
+        if recent and quality == self._told_quality.get(name) and _same(before, now, self._registers[name]):
             return False
+        if quality is not None:
+            self._told_quality[name] = quality
+        else:
+            self._told_quality.pop(name, None)
         self._told[name], self._told_at[name] = now, wall
         return True
 
 
-def _same(before: Scalar | PointError, now: Scalar | PointError, register: Register) -> bool:
+def _same(before: Scalar | PointError | None, now: Scalar | PointError, register: Register) -> bool:
     numbers = isinstance(before, (int, float)) and isinstance(now, (int, float))
     if numbers and register.type in ("integer", "float"):
         return bool(abs(now - before) <= register.deadband)  # type: ignore[operator]

@@ -34,6 +34,8 @@ class Worklist:
         self.reload: tuple[Spec, float, float] | None = None
         self.alarm: Callable[[], None] = lambda: None
         """Called when something comes: the device's thread may wait for something less urgent."""
+        self.news = False
+        """Whether the device may have told something without being asked."""
         self.closing = False
         self.abandoned = False
         self._clock = clock
@@ -91,6 +93,12 @@ class Worklist:
             self._drain_until = drain_until if not self.closing else min(self._drain_until, drain_until)
             self.closing = True
             self._tell()
+
+    def stir(self) -> None:
+        """The device may have told something without being asked."""
+        with self._changed:
+            self.news = True
+            self._changed.notify()
 
     def _tell(self) -> None:
         self._changed.notify()
@@ -212,4 +220,4 @@ class Worklist:
             return jobs, reverts
 
     def _has_job(self) -> bool:
-        return self.over or bool(self._reads) or bool(self._writes and self.may_write)
+        return self.over or self.news or bool(self._reads) or bool(self._writes and self.may_write)

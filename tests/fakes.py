@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.actuator.journal import JournalError, SeenRequest
@@ -107,6 +107,7 @@ class Wire:
     recalled: list[tuple[str, ...]] = field(default_factory=list)
     unsent: Exception | None = None
     relinquishes: bool = True
+    told: list[tuple[Register, Any]] = field(default_factory=list)
     heard: Callable[[float], object] = lambda until: None
     options: Mapping[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -154,6 +155,16 @@ class ScriptedInterface(Interface):
 
     def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         return dict(self.config.ask("read " + ",".join(register.name for register in batch.registers)))
+
+    @classmethod
+    def described(cls, registers: Sequence[Register], facts: Sequence[str]) -> Sequence[Register]:
+        """Units as the facts say: ``kW is in W``."""
+        units = dict(fact.split(" is in ") for fact in facts if " is in " in fact)
+        return [replace(register, units=units.get(register.name, register.units)) for register in registers]
+
+    def _notices(self) -> list[tuple[Register, Scalar | PointError]]:
+        told, self.config.told = self.config.told, []
+        return told
 
     def _relinquishes(self, register: Register) -> bool:
         return self.config.relinquishes

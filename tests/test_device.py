@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ from gateway.errors import (
 )
 from gateway.interfaces.base import Environment
 from gateway.jobs import ReadJob, RevertJob, WriteJob
-from gateway.model import DeviceState, LastValue, PointError, Reading, Register
+from gateway.model import DeviceState, LastValue, PointError, Quality, Reading, Register
 from gateway.ticket import Ticket
 from gateway.worklist import QUEUE_LIMIT
 from tests.fakes import FakeClock, RecordingOutlet, TestDebt, TestWarrant, Wire, point, spec
@@ -1105,3 +1106,73 @@ def test_a_stranger_is_told_the_guards_words() -> None:
     job = rig.write(A, 5.0, guard=guard)
     rig.device.step()
     assert job.code == "unknown_device"
+
+
+# ---- what a device tells by itself
+
+
+def test_what_a_device_tells_is_published_at_once() -> None:
+    """A notice wakes the thread and is told with only its points, later than the reading before; the next poll stays due."""
+    rig = Rig()
+    rig.poll(a=1.0, b=2.0)
+    rig.wire.told = [(A, 5.0)]
+    rig.device._interface.wake()
+    rig.device.wait(rig.clock.now() + 3600)
+    assert rig.device.step() == 1_010.0
+    assert rig.outlet.readings[1:] == [Reading("C/B/D", rig.clock.wall() + 1e-6, {"a": 5.0}, {})]
+    assert rig.device.last.get("a").value == 5.0
+    assert rig.device.status.last_reading == rig.outlet.readings[-1].wall
+
+
+def test_no_change_is_lost_when_several_are_told_together() -> None:
+    """Each value of a point stands in a reading of its own, in the order in which they came; errors among them."""
+    rig = Rig()
+    rig.poll(a=1.0, b=2.0)
+    rig.wire.told = [(A, 5.0), (B, 6.0), (A, 7.0), (B, math.inf)]
+    rig.device._interface.wake()
+    rig.device.step()
+    assert [reading.values for reading in rig.outlet.readings[1:]] == [{"a": 5.0, "b": 6.0}, {"a": 7.0}]
+    assert rig.outlet.readings[-1].errors["b"].code == "bad_value"
+    assert len({reading.wall for reading in rig.outlet.readings}) == 3
+
+
+def test_a_poll_does_not_bring_back_what_it_read_before_a_notice() -> None:
+    """What a poll under way has read already is replaced by what the device told since."""
+    rig = Rig()
+    rig.wire.expect("read a", {"a": 1.0})
+    rig.device.step()
+    rig.wire.told = [(A, 5.0)]
+    rig.device._interface.wake()
+    rig.wire.expect("read b", {"b": 2.0})
+    rig.device.step()
+    assert [reading.values for reading in rig.outlet.readings] == [{"a": 5.0}, {"a": 5.0, "b": 2.0}]
+
+
+def test_a_device_that_is_not_connected_tells_nothing() -> None:
+    """What still comes from a connection that was given up is not taken for a value."""
+    rig = Rig()
+    rig.wire.down = Unreachable("away")
+    rig.device.step()
+    rig.device._interface.wake()
+    rig.wire.told = [(A, 5.0)]
+    rig.device.step()
+    assert rig.outlet.readings == []
+
+
+def test_what_a_device_says_against_its_values_goes_with_them() -> None:
+    """The quality of points that were read stands in the reading and in the last values, of no others."""
+    rig = Rig()
+    fault = Quality(("fault",), "open-loop")
+    rig.device._interface.quality = {"a": fault}
+    rig.poll(a=1.0, b=2.0)
+    assert rig.outlet.readings[-1].quality == {"a": fault}
+    assert rig.device.last.get("a").quality == fault
+    assert rig.device.last.get("b").quality is None
+    job = rig.read(B)
+    rig.wire.expect("read b", {"b": 2.0})
+    rig.device.step()
+    assert job.result.quality == {}
+    rig.device._interface.quality = {}
+    rig.next_poll(a=1.0, b=2.0)
+    assert rig.outlet.readings[-1].quality == {}
+    assert rig.device.last.get("a").quality is None

@@ -16,7 +16,7 @@ from gateway.errors import Rejected, Transient, Unreachable
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
 from gateway.methods import Methods
-from gateway.model import Masked, Message, Outgoing, PointError, Register
+from gateway.model import Masked, Message, Outgoing, PointError, Quality, Register
 from gateway.rpc import Rpc
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
@@ -531,3 +531,17 @@ def test_a_request_crosses_no_reload(rig: Rig) -> None:
     rig.fleet.device(PATH).step()
     assert json.loads(rig.out[0].payload)["error"]["code"] == "busy"
     assert "read kW" not in rig.wire.log
+
+
+def test_points_are_told_as_far_as_the_device_has_described_them(rig: Rig) -> None:
+    """Units that only the device knows stand in the answer once they are learned."""
+    rig.fleet.device(PATH).facts = ("Count is in pulses",)
+    assert rig.ask(f"list_points/{PATH}")["Count"]["units"] == "pulses"
+
+
+def test_last_tells_the_quality_of_a_doubtful_value(rig: Rig) -> None:
+    """Only where the device has something against its value."""
+    rig.fleet.device(PATH).last.partly(1.0, {"kW": 1.0, "Count": 2}, {}, {"kW": Quality(("fault",))})
+    answer = rig.ask(f"last/{PATH}")
+    assert answer["kW"]["quality"] == {"flags": ["fault"]}
+    assert "quality" not in answer["Count"]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Outgoing, PointError, Reading, Register
+from gateway.model import Outgoing, PointError, Quality, Reading, Register
 from gateway.readings import Shaper, plain
 from gateway.topics import Topics
 from tests.fakes import Wire, point, spec
@@ -189,3 +190,25 @@ def test_a_reader_is_never_further_off_than_the_deadband(steps: list[tuple[float
             known, heard = new["kW"], wall
         assert abs(known - value) <= KW.deadband
         assert wall - heard < 60
+
+
+def test_a_value_that_the_device_doubts_has_a_quality() -> None:
+    """``quality`` stands in the reading only if there is something to say, and in a point's JSON."""
+    it = shaper(publish_depth_first=True, point_payload="json")
+    doubtful = replace(reading(kW=1.0, Mode="On"), quality={"kW": Quality(("fault", "overridden"), "open-loop")})
+    out = told(it, doubtful)
+    quality = {"flags": ["fault", "overridden"], "reliability": "open-loop"}
+    assert out["devices/C/B/D/all"]["quality"] == {"kW": quality}
+    assert out["devices/C/B/D/kW"]["quality"] == quality
+    assert "quality" not in out["devices/C/B/D/Mode"]
+
+
+def test_a_change_of_quality_is_a_change() -> None:
+    """With report on change a point is told again when the device begins to doubt its value, and when it ends."""
+    it = shaper(on_change=True)
+    fault = {"kW": Quality(("fault",))}
+    assert changes(it, WALL, kW=1.0) == {"kW": 1.0}
+    [topic] = told(it, replace(reading(WALL + 1, kW=1.0), quality=fault))
+    assert told(it, replace(reading(WALL + 2, kW=1.0), quality=fault)) == {}
+    assert told(it, reading(WALL + 3, kW=1.0))[topic]["values"] == {"kW": 1.0}
+    assert told(it, reading(WALL + 4, kW=1.0)) == {}

@@ -31,6 +31,9 @@ What to override, and what each must do:
 Where points have priorities (``Register.priority``), ``options["priority"]`` is the one to write to, a raw None gives it up,
 and ``Masked`` is returned while a higher one is in force. ``_relinquishes`` is for points of which only the device knows.
 
+A device that tells values by itself: call ``self.wake`` from whatever thread hears it, and return them from ``_notices``
+(registers and raw values, oldest first). ``self.quality`` is for what a device says against values of its own.
+
 Devices behind one serial line or endpoint share a link of ``env.links`` (``_links.py``): see how ``modbus`` does it.
 An interface belongs to one thread: no locks are needed. The constructor only stores. Retries, back-off, polling, limits,
 types, scaling, status and MQTT are the gateway's business. Any exception that is not a ``DeviceError`` is a bug: it is
@@ -57,7 +60,7 @@ from gateway.interfaces._rows import Flag as Flag
 from gateway.interfaces._rows import RegistryRow as RegistryRow
 from gateway.interfaces._rows import shared as shared
 from gateway.interfaces._rows import text_value as text_value
-from gateway.model import Masked, PointError, Register, Scalar, Taken
+from gateway.model import Masked, PointError, Quality, Register, Scalar, Taken
 from gateway.values import from_raw, shown, to_raw
 
 MaySend = Callable[[], float]
@@ -121,6 +124,10 @@ class Interface:
         self.config = config
         self.env = env
 
+        self.wake: Callable[[], None] = lambda: None
+        """To be called, from any thread, when ``notices`` has something."""
+        self.quality: Mapping[str, Quality] = {}
+        """What the device says against values of its own, as last read or told; no point that it says nothing against."""
         self.urgent = False
         """Whether what is asked next is for a client, and goes before the polls of others on a shared link."""
 
@@ -179,6 +186,21 @@ class Interface:
 
     def recall(self, facts: Sequence[str]) -> None:
         """What ``learned`` gave in an earlier run with the same config and registers; called before ``open``."""
+
+    @classmethod
+    def described(cls, registers: Sequence[Register], facts: Sequence[str]) -> Sequence[Register]:
+        """The registers as clients see them, with what was learned: such as units, where the registry names none."""
+        return registers
+
+    def notices(self) -> list[dict[str, Scalar | PointError]]:
+        """What the device has told without being asked since the last call, oldest first; each point once in an item."""
+        items: list[dict[str, Scalar | PointError]] = []
+        for register, raw in self._notices():
+            if not items or register.name in items[-1]:
+                items.append({})
+            value = self._converted(register, raw) if register.converts and not isinstance(raw, PointError) else raw
+            items[-1][register.name] = value
+        return items
 
     def batches(self, registers: Sequence[Register]) -> list[Batch]:
         """Split a poll into batches, each of them one request; write-only points are in none."""
@@ -257,6 +279,9 @@ class Interface:
 
     def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         raise NotImplementedError
+
+    def _notices(self) -> list[tuple[Register, Scalar | PointError]]:
+        return []
 
     def _relinquishes(self, register: Register) -> bool:
         return True
