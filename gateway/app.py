@@ -36,6 +36,7 @@ from gateway.rpc.rate import Rate
 from gateway.settings import Settings
 from gateway.stats import Stats
 from gateway.store.state import StateDb
+from gateway.sync.order import Doors
 from gateway.topics import Topics, matches
 
 log = structlog.get_logger()
@@ -119,6 +120,7 @@ class Gateway:
             self.state,
             self.stopping,
         )
+        doors = Doors(self.rpc.hold, self.rpc.serve, self.data_queue.open, self.office.online, self._leave)
         self.coordinator = Coordinator(
             topics,
             clock,
@@ -126,16 +128,13 @@ class Gateway:
             (self.board.started, instance),
             self.control,
             self.data,
-            self.data_queue.open,
             self.manager,
             catalog,
             claims,
             self.board,
-            self.rpc.hold,
-            self.rpc.serve,
-            self.office,
+            doors,
+            self.office.leased,
             self._tell_stats,
-            self._leave,
             self.stopping,
         )
         self.control_queue.wake = self.control.wake

@@ -1,6 +1,6 @@
 """Wanted configurations and running devices, kept together: one thread that hears of changes and acts on them.
 
-``coordinator`` is its thread and walks the order on each connection; here is what is done with a configuration.
+``coordinator`` is its thread, and ``sync`` what is read on each connection; here is what is done with a configuration.
 """
 
 from __future__ import annotations
@@ -9,53 +9,30 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
-from gateway.board import Board, ConfigReport, meta_payload
+from gateway.board import Board
 from gateway.catalog import Catalog, Entry
 from gateway.claims import Claims
 from gateway.clock import Clock
 from gateway.fleet import Fleet
-from gateway.model import Fault, Learned, Outgoing, PointError
-from gateway.ownership import SETTLING, Standing
+from gateway.lastgood import Disk, LastGood
+from gateway.model import Fault, Learned, Outgoing
+from gateway.newclaims import NewClaims
+from gateway.ownership import Standing
 from gateway.queues import ControlQueue, DataQueue
 from gateway.readings import retained_topics
 from gateway.store.compile import Verdict
 from gateway.store.device_config import Spec
 from gateway.store.documents import sha256
-from gateway.store.faults import line
-from gateway.store.state import MovedAside, StateError, StoredDevice
+from gateway.store.state import StoredDevice
 from gateway.topics import Topics
+from gateway.verdicts import Verdicts
 
 log = structlog.get_logger()
 
 _OWNER = re.compile(rb'"gateway"\s*:\s*"([^"]*)"')
-
-
-class LastGood(Protocol):
-    """Where the last good configs are kept (``store.state.StateDb``)."""
-
-    def open(self) -> MovedAside | None:
-        """Open the file."""
-        ...
-
-    def load(self) -> list[StoredDevice]:
-        """Everything in it."""
-        ...
-
-    def save(self, devices: Iterable[StoredDevice]) -> None:
-        """Keep these."""
-        ...
-
-    def remove(self, path: str) -> None:
-        """Forget one."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
 
 
 class Manager:
@@ -71,7 +48,7 @@ class Manager:
         board: Board,
         control: ControlQueue,
         data: DataQueue,
-        state: LastGood | None,
+        disk: Disk,
         stopping: threading.Event,
     ) -> None:
         self._topics = topics
@@ -82,46 +59,31 @@ class Manager:
         self._board = board
         self._control = control
         self._data = data
-        self._state = state
         self._stopping = stopping
-        self._stored: dict[str, StoredDevice] = {}
-        self._accepted: dict[str, StoredDevice] = {}
         self._ending: dict[str, Spec] = {}
-        self._new_claims: dict[str, float] = {}  # when to read the status again (boot clock)
-        self._taken_over: set[str] = set()  # those of the new claims that another gateway may still run
-        self.settled_links: set[str] = set()
-        """Links whose replay is over: what is missing of them is not on the broker."""
+        self._last_good = LastGood(disk, board.problem)
+        self._verdicts = Verdicts(topics, catalog, fleet, board, self._last_good)
+        self.new_claims = NewClaims(clock)
 
     # ---- what comes in
 
     def load(self, in_scope: Callable[[str], bool]) -> None:
         """Read the last good configs from disk; they are used by ``run_stored`` or when a new config is bad."""
-        if self._state is None:
-            return
-        try:
-            moved = self._state.open()
-            stored = self._state.load()
-        except StateError as error:
-            log.error("the state file can not be used", reason=error.message)  # noqa: TRY400  # the reason is enough
-            self._board.problem("state_unusable", error.message)
-            self._state = None
-            return
-        if moved is not None:
-            log.error("the state file was damaged and is set aside", file=str(moved.path), reason=moved.reason)
-            self._board.problem(
-                "state_set_aside", f"{moved.reason}; it is kept as {moved.path.name}, and a new one was begun"
-            )
-        self._stored = {device.path: device for device in stored if in_scope(device.path)}
+        self._last_good.load(in_scope)
 
     def close(self) -> None:
         """The last thing: let go of the disk."""
-        if self._state is not None:
-            self._state.close()
+        self._last_good.close()
+
+    @property
+    def settled_links(self) -> set[str]:
+        """Links whose replay is over: what is missing of them is not on the broker. The caller may change it."""
+        return self._verdicts.settled_links
 
     def run_stored(self) -> None:
         """Run what the disk knows and nobody has told us of."""
         now = self._clock.now()
-        for path, device in self._stored.items():
+        for path, device in self._last_good.devices.items():
             if path not in self._catalog.entries:
                 self._catalog.config(path, device.payload, "disk", now)
                 self._catalog.entries[path].documents = device.documents
@@ -136,7 +98,7 @@ class Manager:
             orphan = entry.path in paths
             if entry.orphan != orphan:
                 entry.orphan = orphan
-                if orphan and (stored := self._stored.get(entry.path)):
+                if orphan and (stored := self._last_good.get(entry.path)):
                     entry.documents, entry.stale = stored.documents, True
                 self._catalog.mark(entry, self._clock.now())
 
@@ -189,9 +151,9 @@ class Manager:
             if self._stopping.is_set():
                 return
             self._judge(entry, changed.get(entry.path, 0.0))
-        self._save()
+        self._last_good.save()
         self._tell_owners()
-        self._tell_orphans()
+        self._verdicts.orphans()
 
     def _by_links(self, entries: list[Entry]) -> dict[str, float]:
         """Running devices whose own document is the same: their reloads are spread over their interval (0 to 1)."""
@@ -230,47 +192,25 @@ class Manager:
         self._board.expect(entry.path)
         self._claims.take(entry.path)
         if free or named not in (None, self._topics.gateway_id):
-            self._new_claims[entry.path] = self._clock.now() + SETTLING
-            if named is not None or others:
-                self._taken_over.add(entry.path)
-        new = entry.path in self._new_claims
+            self.new_claims.add(entry.path, taken_over=named is not None or others)
+        new = entry.path in self.new_claims
         settle = float("inf") if new else 0.0
         self._board.claim(entry.path, new)
         self._fleet.settle(entry.path, settle)
         return settle
 
-    def published(self) -> None:
-        """What has been claimed is on the broker now: the time in which other claims may come to light begins."""
-        for path in self._new_claims:
-            self._new_claims[path] = self._clock.now() + SETTLING
-
-    def next_settling(self) -> float:
-        """Boot clock time at which the status of a new claim is to be read again, or infinity."""
-        return min(self._new_claims.values(), default=float("inf"))
-
-    def settling(self) -> list[str]:
-        """The new claims whose status is to be read again now."""
-        now = self._clock.now()
-        return sorted(path for path, due in self._new_claims.items() if due <= now)
-
     def settled(self, paths: Iterable[str], still_ours: Collection[str]) -> None:
         """The statuses of these new claims were read again: those that name us still are new no more, and may be written."""
-        for path in self._new_claims.keys() & set(paths):
+        for path in paths:
+            if path not in self.new_claims:
+                continue
             if path in still_ours:
-                self._forget_claim(path)
+                self.new_claims.forget(path)
                 self._board.claim(path, False)
                 self._fleet.settle(path, 0.0)
             else:
-                self._new_claims[path] = self._clock.now() + SETTLING
+                self.new_claims.again(path)
         self._tell_owners()
-
-    def is_new(self, path: str) -> bool:
-        """Whether our claim to a device is new."""
-        return path in self._new_claims
-
-    def _forget_claim(self, path: str) -> None:
-        self._new_claims.pop(path, None)
-        self._taken_over.discard(path)
 
     def contested(self) -> list[str]:
         """Devices that we took for ours, and whose status has come to name another gateway since."""
@@ -284,18 +224,18 @@ class Manager:
         if spec is None:
             if self._fleet.spec(entry.path) is None:
                 self._fall_back(entry, errors, settle)
-            self._report(entry, verdict, errors, self._fleet.spec(entry.path))
+            self._verdicts.tell(entry, verdict, errors, self._fleet.spec(entry.path))
             return
-        concerned = self._concerned(self._fleet.spec(entry.path))
+        concerned = self._verdicts.concerned(self._fleet.spec(entry.path))
         spec = replace(spec, learned=self._accept(entry, verdict).learned)
-        self._report(entry, verdict, errors, spec)  # first: what the device says is told together with this verdict
+        self._verdicts.tell(entry, verdict, errors, spec)  # first: what the device says is told together with this verdict
         self._fleet.run(spec, settle, now + spread * spec.device.interval)
-        for other in sorted(concerned | self._concerned(spec)):
-            self._report_again(other)
+        for other in sorted(concerned | self._verdicts.concerned(spec)):
+            self._verdicts.tell_again(other)
 
     def _fall_back(self, entry: Entry, errors: tuple[Fault, ...], settle: float) -> None:
         """The config is bad and nothing runs: run the last good one from disk, if there is one."""
-        stored = self._stored.get(entry.path)
+        stored = self._last_good.get(entry.path)
         verdict = self._catalog.compile(entry.path, stored.payload, stored.documents) if stored else None
         if stored and verdict and verdict.spec and not self._fleet.collision(verdict.spec):
             self._fleet.run(replace(verdict.spec, learned=stored.learned), settle, self._clock.now())
@@ -303,24 +243,19 @@ class Manager:
         self._fleet.misconfigured(entry.path)
 
     def _accept(self, entry: Entry, verdict: Verdict) -> StoredDevice:
-        """Keep a config in place of another; what was learned under the other is forgotten."""
+        """Keep a config, with the documents that it was judged with."""
         at_hand = {**entry.documents, **self._catalog.documents}
         documents = {link: at_hand[link] for link in verdict.links}
-        device = StoredDevice(entry.path, entry.payload, self._topics.gateway_id, documents, self._clock.wall())
-        before = self._stored.get(entry.path)
-        if before is not None and (before.payload, before.documents) == (device.payload, device.documents):
-            return before
-        self._accepted[entry.path] = self._stored[entry.path] = device
-        return device
+        gateway_id, now = self._topics.gateway_id, self._clock.wall()
+        return self._last_good.accept(StoredDevice(entry.path, entry.payload, gateway_id, documents, now))
 
     def learned(self, news: Learned) -> None:
         """A driver has found out something about its device: keep it with the config that it runs on, and tell it."""
-        spec, stored = self._fleet.spec(news.path), self._stored.get(news.path)
+        spec, stored = self._fleet.spec(news.path), self._last_good.get(news.path)
         if spec is None or stored is None or spec.fingerprint != news.fingerprint:
             return
-        self._accepted[news.path] = self._stored[news.path] = replace(stored, learned=news.facts)
-        self._save()
-        self._report_again(news.path)
+        self._last_good.learned(news.path, news.facts)
+        self._verdicts.tell_again(news.path)
 
     # ---- letting go
 
@@ -334,8 +269,7 @@ class Manager:
         else:
             self._claims.take(path)
             self._board.retell(path)
-            if path in self._new_claims:
-                self._new_claims[path] = self._clock.now() + SETTLING
+            self.new_claims.again(path)
 
     def free_status(self, path: str) -> None:
         """A device's status has been cleared: whoever claims it now has it."""
@@ -351,9 +285,9 @@ class Manager:
             return
         entry.ours = False
         self._board.forget(entry.path)
-        self._fleet.give_up(entry.path, abandon=entry.path in self._new_claims)
-        self._forget_claim(entry.path)
-        self._forget_stored(entry.path)
+        self._fleet.give_up(entry.path, abandon=entry.path in self.new_claims)
+        self.new_claims.forget(entry.path)
+        self._last_good.forget(entry.path)
 
     def _remove(self, path: str) -> None:
         """The config is gone: stop the device and clear what is retained of it."""
@@ -362,15 +296,15 @@ class Manager:
         spec = self._fleet.spec(path)
         ours = entry.ours
         log.info("device is removed", device=path)
-        self._forget_claim(path)
+        self.new_claims.forget(path)
         self._board.forget(path)
         if self._fleet.stop(path) and spec is not None and ours:
             self._ending[path] = spec
         elif ours:
             self._clear(path, None)
-        self._forget_stored(path)
+        self._last_good.forget(path)
         self._tell_owners()
-        self._tell_orphans()
+        self._verdicts.orphans()
 
     def _clear(self, path: str, spec: Spec | None) -> None:
         """Clear every retained topic of a device that is gone."""
@@ -384,92 +318,7 @@ class Manager:
         for topic in topics:
             self._control.put(Outgoing(topic, b"", retain=True))
 
-    # ---- telling
-
-    def _report(self, entry: Entry, verdict: Verdict, errors: tuple[Fault, ...], running: Spec | None) -> None:
-        pending = bool(verdict.missing) and not self.settled_links.issuperset(verdict.missing)
-        report = ConfigReport(
-            verdict="accepted" if not errors else "pending" if pending else "rejected",
-            source=entry.source,
-            hash=verdict.hash,
-            driver=running.driver_type if running else None,
-            orphan=entry.orphan,
-            links=verdict.links,
-            errors=errors,
-            error_count=verdict.error_count,
-            warnings=(*verdict.warnings, *self._rivalry(running)),
-        )
-        meta = b""
-        if running is not None:
-            stored, interval = self._stored.get(entry.path), running.device.interval
-            facts = stored.learned if stored else ()
-            points = running.interface.described(running.registers, facts)
-            meta = meta_payload(self._topics.gateway_id, running.driver_type, interval, points, facts)
-        misconfigured = None
-        if running is None:
-            first = line(errors[0]) if errors else "no configuration"
-            misconfigured = PointError("misconfigured", first)
-            log.warning("device is misconfigured", device=entry.path, reason=first)
-        self._board.config(entry.path, report, meta, entry.adopted_from, misconfigured)
-
-    def _report_again(self, path: str) -> None:
-        entry = self._catalog.entries.get(path)
-        if entry is not None and entry.verdict is not None:
-            self._report(entry, entry.verdict, entry.verdict.errors, self._fleet.spec(path))
-
-    def _concerned(self, spec: Spec | None) -> set[str]:
-        """The devices whose status says something because of this one."""
-        sharing = self._fleet.sharing
-        return {*sharing.rivals(spec), *sharing.clashes(spec)} if spec is not None else set()
-
-    def _rivalry(self, spec: Spec | None) -> list[Fault]:
-        """What is to be said of a device because of others on its link."""
-        if spec is None:
-            return []
-        told = [
-            Fault(
-                "registry_config", f'the device "{path}" writes the same registers as {", ".join(names[:5])}', "one writer"
-            )
-            for path, names in sorted(self._fleet.sharing.rivals(spec).items())
-        ]
-        for path, names in sorted(self._fleet.sharing.clashes(spec).items()):
-            what = f'"{path}" is on the same link with another {", ".join(names)}: one of the two will not be reached'
-            told += [Fault("driver_config", what, "the same for all devices of a link")]
-        return told
-
     def _tell_owners(self) -> None:
         foreign = sorted(path for path, entry in self._catalog.entries.items() if entry.ours is False)
-        self._fleet.foreign([*foreign, *self._taken_over])  # silent until those that had them must have heard
+        self._fleet.foreign([*foreign, *self.new_claims.taken_over])  # silent until those that had them must have heard
         self._board.owned_by_other(foreign)
-
-    def _tell_orphans(self) -> None:
-        orphans = sorted(entry.path for entry in self._catalog.entries.values() if entry.orphan and entry.ours)
-        more = f" and {len(orphans) - 5} more" if len(orphans) > 5 else ""
-        message = (
-            f"not on the broker, running from disk: {', '.join(orphans[:5])}{more}; publish their configs again, or remove "
-            "them by an empty retained config"
-        )
-        self._board.problem("orphans", message if orphans else None)
-
-    # ---- the disk
-
-    def _save(self) -> None:
-        if self._state is None or not self._accepted:
-            return
-        accepted, self._accepted = list(self._accepted.values()), {}
-        self._on_disk(lambda state: state.save(accepted))
-
-    def _forget_stored(self, path: str) -> None:
-        self._accepted.pop(path, None)
-        if self._stored.pop(path, None) is not None:
-            self._on_disk(lambda state: state.remove(path))
-
-    def _on_disk(self, act: Callable[[LastGood], None]) -> None:
-        if self._state is None:
-            return
-        try:
-            act(self._state)
-        except StateError as error:
-            self._board.problem("state_unusable", error.message)
-        else:
-            self._board.problem("state_unusable", None)

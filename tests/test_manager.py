@@ -373,7 +373,7 @@ def test_a_device_that_another_had_is_served_when_that_must_have_heard(rig: Rig)
     assert rig.fleet.device(PATH).work.writes_from == NEVER
     assert rig.fleet.is_foreign(PATH)
     rig.clock.advance(SETTLING)
-    rig.manager.settled(rig.manager.settling(), [PATH])
+    rig.manager.settled(rig.manager.new_claims.due(), [PATH])
     assert rig.fleet.device(PATH).work.writes_from == 0.0
     assert not rig.fleet.is_foreign(PATH)
 
@@ -384,9 +384,9 @@ def test_a_free_device_is_claimed_and_settles(rig: Rig) -> None:
     assert rig.fleet.device(PATH).work.writes_from == NEVER
     assert not rig.fleet.is_foreign(PATH)
     assert rig.claims.named(PATH) == "edge-1"
-    assert rig.manager.settling() == []
+    assert rig.manager.new_claims.due() == []
     rig.clock.advance(SETTLING)
-    assert rig.manager.settling() == [PATH]
+    assert rig.manager.new_claims.due() == [PATH]
     rig.manager.settled([PATH], [PATH])
     assert rig.fleet.device(PATH).work.writes_from == 0.0
 
@@ -395,17 +395,17 @@ def test_a_claim_that_was_not_found_on_the_broker_does_not_settle(rig: Rig) -> N
     """When the status that was read again does not name us, it is read once more a second later."""
     rig.config(config())
     rig.clock.advance(SETTLING)
-    rig.manager.settled(rig.manager.settling(), [])
+    rig.manager.settled(rig.manager.new_claims.due(), [])
     assert rig.fleet.device(PATH).work.writes_from == NEVER
-    assert rig.manager.next_settling() == rig.clock.now() + SETTLING
+    assert rig.manager.new_claims.next() == rig.clock.now() + SETTLING
 
 
 def test_claims_made_without_a_link_settle_from_their_publication(rig: Rig) -> None:
     """The second begins when the statuses go out, however long the judging took."""
     rig.config(config())
     rig.clock.advance(5)
-    rig.manager.published()
-    assert rig.manager.next_settling() == rig.clock.now() + SETTLING
+    rig.manager.new_claims.published()
+    assert rig.manager.new_claims.next() == rig.clock.now() + SETTLING
 
 
 def test_a_device_that_names_us_needs_no_settling(rig: Rig) -> None:

@@ -28,7 +28,11 @@ class LinkLost(Exception):
 
 
 class Replayer:
-    """Replays on one link. ``pump`` handles what comes in for up to so many seconds; whether there was anything."""
+    """Replays on one link. ``pump`` handles what comes in for up to so many seconds; whether there was anything.
+
+    ``reads_back`` says whether the broker lets us read what we publish to the sentinel's topic: if not, nothing is known of
+    any replay.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Replayer:
         self._numbers = count()
         self._wanted = b""
         self._heard = False
+        self.reads_back = False
 
     def heard(self, message: Message) -> None:
         """A message on the sentinel's topic."""

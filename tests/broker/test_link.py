@@ -11,8 +11,8 @@ from queue import Queue
 
 import pytest
 
-from gateway import broker
-from gateway.broker import Link
+from gateway.broker import Link, flights
+from gateway.broker import link as link_module
 from gateway.clock import SystemClock
 from gateway.model import Connected, Disconnected, Event, Outgoing
 from gateway.settings import Broker
@@ -61,9 +61,9 @@ def mute_broker() -> Iterator[int]:
 
 def test_a_broker_that_reads_on_and_acknowledges_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages of QoS 0 that leave are no sign of life, however many there are."""
-    monkeypatch.setattr(broker, "ACK_TIMEOUT", 0.5)
-    monkeypatch.setattr(broker, "BEAT", 0.1)
-    monkeypatch.setattr(broker, "TICK", 0.05)
+    monkeypatch.setattr(flights, "ACK_TIMEOUT", 0.5)
+    monkeypatch.setattr(flights, "BEAT", 0.1)
+    monkeypatch.setattr(link_module, "TICK", 0.05)
     events: Queue[Event] = Queue()
     with mute_broker() as port:
         link = Link(

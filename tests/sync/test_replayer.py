@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.broker import Subscription
 from gateway.model import Message
-from gateway.sync import FILTERS_AT_ONCE, QUIET, SILENCE, LinkLost, Replayer
+from gateway.sync.replayer import FILTERS_AT_ONCE, QUIET, SILENCE, LinkLost, Replayer
 from tests.fakes import FakeClock, FakeLink
 
 SENTINEL = "gateways/edge-1/replay"

@@ -1,0 +1,241 @@
+"""One MQTT connection, by the library: the only module of the gateway that knows it.
+
+Everything happens on the caller's thread: what the broker says is heard while ``read`` is called. Whatever fails on hearing
+it is logged and never reaches the library, whose network code an exception would end.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from gateway.broker import tls
+from gateway.broker.subscription import Subscription
+from gateway.clock import Clock
+from gateway.model import Message, Outgoing
+from gateway.settings import Broker
+
+log = structlog.get_logger()
+
+KEEPALIVE = 15
+CONNECT_TIMEOUT = 5.0
+NOT_LET_IN = frozenset({"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"})
+
+
+class Hears(Protocol):
+    """Who hears what the broker says."""
+
+    def let_in(self, receive_maximum: int | None, max_packet: int) -> None:
+        """The broker has let us in; it takes that many publishes in flight and packets of so many bytes (0: any)."""
+        ...
+
+    def refused(self, reason: str, login: bool) -> None:
+        """The broker does not let us in; ``login``: because of who we are."""
+        ...
+
+    def closed(self, reason: str) -> None:
+        """The broker says goodbye."""
+        ...
+
+    def message(self, message: Message) -> None:
+        """A message has come."""
+        ...
+
+    def acknowledged(self, mid: int, refusal: str | None) -> None:
+        """A publish is acknowledged, or refused for that reason."""
+        ...
+
+    def subscribed(self, mid: int, refusals: Sequence[str | None]) -> None:
+        """A SUBSCRIBE is answered: for each filter why it is refused, or None."""
+        ...
+
+    def failed(self) -> None:
+        """One of these has failed."""
+        ...
+
+
+class Client:
+    """One connection; made anew for each, so that nothing of an old one is sent again behind our back.
+
+    ``in_flight``: publishes that the library lets be under way, which is more than we ever send.
+    """
+
+    def __init__(
+        self, settings: Broker, client_id: str, will: Outgoing | None, clock: Clock, hears: Hears, in_flight: int
+    ) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._will = will
+        self._clock = clock
+        self._hears = hears
+        self._in_flight = in_flight
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+
+    def connect(self) -> Any:
+        """Connect and send CONNECT: clean start, no session left behind; the socket. Raises OSError, ValueError."""
+        client, broker = self._client, self._settings
+        client.suppress_exceptions = True
+        client.connect_timeout = CONNECT_TIMEOUT
+        client.max_inflight_messages_set(self._in_flight)
+        if broker.username is not None:
+            client.username_pw_set(broker.username, broker.password.get_secret_value() if broker.password else None)
+        if broker.url.tls:
+            client.tls_set_context(tls.context(broker))
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        client.on_socket_open = _no_delay
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.connect(broker.url.host, broker.url.port, KEEPALIVE, clean_start=True, properties=_no_session())
+        return client.socket()
+
+    @property
+    def sock(self) -> Any:
+        """The socket; None when the connection is lost."""
+        return self._client.socket()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether bytes wait to leave."""
+        return bool(self._client.want_write())
+
+    def read(self) -> None:
+        """Hear what has come."""
+        self._client.loop_read()
+        sock = self.sock
+        while hasattr(sock, "pending") and self.sock is sock and sock.pending():  # decrypted already: poll is silent
+            self._client.loop_read()
+
+    def write(self) -> None:
+        """Send what waits."""
+        self._client.loop_write()
+
+    def keep_alive(self) -> None:
+        """Send a PINGREQ if one is due."""
+        self._client.loop_misc()
+
+    def publish(self, message: Outgoing) -> int:
+        """Send a message; its packet id."""
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, _properties(message))
+        return info.mid
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> int | None:
+        """Subscribe in one packet; its id."""
+        _, mid = self._client.subscribe([(s.filter, _options(s)) for s in subscriptions])
+        return mid
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Undo subscriptions."""
+        self._client.unsubscribe(list(filters))
+
+    def goodbye(self) -> None:
+        """Send DISCONNECT: the broker does not publish the Will."""
+        self._client.disconnect()
+
+    def drop(self) -> None:
+        """Close the socket; without a DISCONNECT the broker publishes the Will."""
+        sock = self.sock
+        if sock is not None:
+            try:
+                sock.close()
+            except OSError:
+                pass  # it is gone either way
+
+    # ---- what the library calls
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:
+            log.exception("a callback failed", client_id=self._client_id)
+            self._hears.failed()
+
+    def _on_connect(self, _c: Any, _u: Any, _flags: Any, code: ReasonCode, properties: Properties | None) -> None:
+        def act() -> None:
+            if code.is_failure:
+                self._hears.refused(f"the broker refuses us: {code}", str(code) in NOT_LET_IN)
+            else:
+                maximum, packet = getattr(properties, "ReceiveMaximum", None), getattr(properties, "MaximumPacketSize", 0)
+                self._hears.let_in(maximum, packet)
+
+        self._guarded(act)
+
+    def _on_disconnect(self, _c: Any, _u: Any, flags: Any, code: ReasonCode, _p: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._guarded(lambda: self._hears.closed(f"the broker has closed the connection: {code}"))
+
+    def _on_message(self, _c: Any, _u: Any, received: paho.MQTTMessage) -> None:
+        def act() -> None:
+            try:
+                topic = received.topic
+            except UnicodeDecodeError:
+                return  # not a topic by MQTT's own rules (5.0, 1.5.4): nobody can have meant us
+            self._hears.message(_message(topic, received, self._clock.now()))
+
+        self._guarded(act)
+
+    def _on_publish(self, _c: Any, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
+        self._guarded(lambda: self._hears.acknowledged(mid, str(code) if code.is_failure else None))
+
+    def _on_subscribe(self, _c: Any, _u: Any, mid: int, codes: list[ReasonCode], _p: Any) -> None:
+        self._guarded(lambda: self._hears.subscribed(mid, [str(code) if code.is_failure else None for code in codes]))
+
+
+def _message(topic: str, received: paho.MQTTMessage, now: float) -> Message:
+    properties: Any = received.properties
+    return Message(
+        topic,
+        bytes(received.payload),
+        received.retain,
+        received.qos,
+        now,
+        getattr(properties, "ResponseTopic", None),
+        getattr(properties, "CorrelationData", None),
+        getattr(properties, "MessageExpiryInterval", None),
+        tuple(getattr(properties, "UserProperty", ())),
+    )
+
+
+def _options(subscription: Subscription) -> SubscribeOptions:
+    handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if subscription.replay else SubscribeOptions.RETAIN_DO_NOT_SEND
+    return SubscribeOptions(subscription.qos, subscription.no_local, subscription.as_published, handling)
+
+
+def _properties(message: Outgoing) -> Properties | None:
+    if message.expiry is None and message.correlation is None and message.content_type is None and not message.user:
+        return None
+    properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # the library's
+    if message.expiry is not None:
+        properties.MessageExpiryInterval = message.expiry
+    if message.correlation is not None:
+        properties.CorrelationData = message.correlation
+    if message.content_type is not None:
+        properties.ContentType = message.content_type
+    if message.user:
+        properties.UserProperty = list(message.user)
+    return properties  # type: ignore[no-any-return]
+
+
+def _no_session() -> Properties:
+    properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library's
+    properties.SessionExpiryInterval = 0
+    return properties  # type: ignore[no-any-return]
+
+
+def _no_delay(_client: Any, _userdata: Any, sock: Any) -> None:
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        pass  # not a TCP socket
