@@ -44,6 +44,7 @@ lint: install ## check form, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -c pyproject.toml -r gateway
 
 bench: install ## measure against the bounds
 	@$(BIN)/python bench/run.py $(ARGS)
@@ -51,13 +52,30 @@ bench: install ## measure against the bounds
 isolation: install ## measure what dead devices do to living ones
 	@$(BIN)/python bench/isolation.py $(ARGS)
 
-lock: install ## write requirements.txt anew from pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --no-strip-extras --no-header \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--all-extras -o requirements.txt pyproject.toml
+LOCK := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --no-strip-extras --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# What users may want, which is all but what is for development and demonstration.
+EXTRAS = $(shell $(PYTHON) -c 'import tomllib; d = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*("--extra=" + e for e in d["optional-dependencies"] if e not in ("dev", "demo")))')
+
+lock: install ## write requirements*.txt anew from pyproject.toml
+	$(LOCK) --upgrade --all-extras -o requirements.txt pyproject.toml
+	rm -f requirements-run.txt requirements-build.txt
+	$(LOCK) $(EXTRAS) -c requirements.txt -o requirements-run.txt pyproject.toml
+	$(LOCK) --only-build-deps --build-deps-for=wheel -c requirements.txt -o requirements-build.txt pyproject.toml
+
+wheel: install ## build the wheel into dist, the same bytes each time
+	@$(BIN)/python tools/wheel.py
+
+sbom: install ## write the bill of materials of what runs (CycloneDX) to dist/sbom.json
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json requirements-run.txt
+
+audit: install ## ask the package index for known vulnerabilities of every locked package
+	@$(BIN)/python tools/audit.py
 
 clean: ## remove what was made, .venv too
 	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo test test-long coverage lint bench isolation lock clean
+.PHONY: help install demo test test-long coverage lint bench isolation lock wheel sbom audit clean

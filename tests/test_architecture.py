@@ -24,7 +24,9 @@ PURE = ("topics", "payloads", "schedule", "interfaces", *RULES, *sorted(FOUNDATI
 
 TOPIC_ROOT = re.compile(r"(?<![\w/.-])(config|devices|rpc|replies|actuator|gateways)/")
 RUNS_CODE = {"eval", "exec", "__import__", "import_module"}
-CODE_MODULES = {"pickle", "marshal", "shelve"}
+CODE_MODULES = {"pickle", "marshal", "shelve", "dill", "yaml"}
+"""Modules whose reading can run code; ruamel.yaml is used in its safe way, in yamlfile.py alone."""
+SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"}
 
 
 def place(path: Path) -> str:
@@ -80,6 +82,13 @@ def code_runners(tree: ast.AST) -> set[str]:
     named |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in RUNS_CODE - {"exec"}}
     named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     return (named & RUNS_CODE) | ({name.partition(".")[0] for name in imported(tree)} & CODE_MODULES)
+
+
+def shells(tree: ast.AST) -> set[str]:
+    """The calls in a file by which a shell would read a text."""
+    called = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & SHELLS
+    flags = (node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "shell")
+    return called | {f"shell={ast.unparse(flag.value)}" for flag in flags if ast.unparse(flag.value) != "False"}
 
 
 def strangers(name: str, tree: ast.AST) -> set[str]:
@@ -142,11 +151,31 @@ def test_no_text_becomes_code() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["eval('1')", "exec('1')", "__import__('x')", "import pickle", "from pickle import loads", "importlib.import_module(x)"],
+    [
+        "eval('1')",
+        "exec('1')",
+        "__import__('x')",
+        "import pickle",
+        "from pickle import loads",
+        "importlib.import_module(x)",
+        "import yaml",
+    ],
 )
 def test_rule_of_code_sees_it(source: str) -> None:
     """Each of the ways to make code of text is seen."""
     assert code_runners(ast.parse(source))
+
+
+def test_no_shell_reads_a_text() -> None:
+    """No command goes through a shell, and one module alone reads YAML."""
+    assert {place(path): found for path in SOURCES if (found := shells(parsed(path)))} == {}
+    assert importers("ruamel") == {"gateway/yamlfile.py"}
+
+
+@pytest.mark.parametrize("source", ["os.system('ls')", "os.popen(x)", "subprocess.run(x, shell=True)", "run(x, shell=y)"])
+def test_rule_of_shells_sees_it(source: str) -> None:
+    """Each of the ways to a shell is seen."""
+    assert shells(ast.parse(source))
 
 
 @pytest.mark.parametrize("driver", driver_types())
