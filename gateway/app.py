@@ -7,11 +7,13 @@ import os
 import resource
 import signal
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from gateway import __version__
 from gateway.actuator.notices import Notices
 from gateway.actuator.office import Office
 from gateway.addressing import Addressing
@@ -23,6 +25,8 @@ from gateway.clock import Clock, SystemClock
 from gateway.coordinator import Coordinator
 from gateway.faultpoint import FaultPoint, from_environment, passing
 from gateway.fleet import Fleet
+from gateway.interfaces._bacnet.life import Options
+from gateway.interfaces._bacnet.network import BacnetNetworks
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
 from gateway.methods import Methods
@@ -63,7 +67,10 @@ class Gateway:
         self.publisher = Publisher(
             topics, self.data_queue, self.board, lambda learned: self.coordinator.hear("device", learned)
         )
-        env = Environment(clock, settings.allow)
+        self.networks = BacnetNetworks(
+            bacnet_options(settings), clock, lambda words: self.board.problem("bacnet_down", words)
+        )
+        env = Environment(clock, settings.allow, networks=self.networks)
         self.fleet = Fleet(env, self.publisher, lambda path: self.coordinator.hear("ended", path))
         names = Addressing(settings.gateway_id, self.fleet, self._in_scope)
         self.office = Office(
@@ -162,6 +169,7 @@ class Gateway:
         for name in self.fleet.stop_all(deadline - 4.0):
             log.warning("a device has not answered in time and was left", thread=name)
         left = self.office.stop(deadline - 3.5)
+        left += self.networks.stop(2.0)
         ended = [(self.coordinator.name, self.coordinator.join(self._until(deadline - 3.0)))]
         self.board.stopped()
         ended.append((self.rpc.name, self.rpc.stop(self._until(deadline - 2.5))))
@@ -205,8 +213,27 @@ class Gateway:
         self.office.close()
         self.fleet.stop_all(self.clock.now() + 5.0)
         self.office.stop(self.clock.now() + 1.0)
+        self.networks.stop(2.0)
         self.data.stop(2.0)
         self.control.stop(2.0)
+
+
+def bacnet_options(settings: Settings) -> Options:
+    """What BACnet stacks are told: by default the id of our device object is made of the gateway's id."""
+    bacnet = settings.bacnet
+    address, _, port = (bacnet.address or "").partition(":")
+    number = 4_000_000 + zlib.crc32(settings.gateway_id.encode()) % 194_303
+    return Options(
+        address=address or None,
+        port=int(port or Options.port),
+        bbmd=bacnet.bbmd,
+        bbmd_ttl=int(bacnet.bbmd_ttl),
+        device_id=number if bacnet.device_id is None else bacnet.device_id,
+        device_name=bacnet.device_name or settings.gateway_id,
+        vendor_id=bacnet.vendor_id,
+        vendor_name=bacnet.vendor_name,
+        version=__version__,
+    )
 
 
 def run(settings: Settings) -> int:

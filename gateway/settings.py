@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.allow import Allow
 from gateway.settings_types import (
+    HostAndPort,
     Level,
     LocalAddress,
     LocalPath,
@@ -92,9 +93,15 @@ class Actuator(Section):
 
 
 class Bacnet(Section):
-    """The local interface for BACnet, such as ``192.168.1.10/24:47808``."""
+    """The local interface for BACnet, and who we are there; ``bbmd`` is where to register as a foreign device."""
 
     address: LocalAddress | None = None
+    bbmd: HostAndPort | None = None
+    bbmd_ttl: Seconds = Field(300, ge=30, le=65535)
+    device_id: StrictInt | None = Field(None, ge=0, le=4194302)
+    device_name: str | None = None
+    vendor_id: StrictInt = Field(999, ge=0, le=65535)
+    vendor_name: str = ""
 
 
 class Outbox(Section):
@@ -247,6 +254,10 @@ def _sentence(details: ErrorDetails) -> str:
             return f"{key}: takes {context['expected']}"
         case "greater_than":
             return f"{key}: must be above {context['gt']:g}"
+        case "greater_than_equal":
+            return f"{key}: must be {context['ge']:g} or more"
+        case "less_than_equal":
+            return f"{key}: must be {context['le']:g} or less"
         case kind if kind in _WANTED:
             return f"{key}: {_WANTED[kind]}, not {_FOUND.get(type(details['input']), 'nothing')}"
         case _:

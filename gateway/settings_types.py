@@ -133,6 +133,18 @@ def _local_address(text: str) -> str:
     return text
 
 
+def _host_and_port(text: str) -> str:
+    host, colon, port = text.partition(":")
+    try:
+        ipaddress.IPv4Address(host)
+        good = not colon or 0 < int(port) < 65536
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"takes an IPv4 address such as 10.0.0.1 or 10.0.0.1:47808, not {shown(text)}")
+    return text
+
+
 def _path(value: Any, info: ValidationInfo[Place]) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
         raise ValueError("takes a path")
@@ -181,4 +193,5 @@ ReadableFile = Annotated[Path, BeforeValidator(_path), AfterValidator(_readable)
 Prefix = Annotated[str, AfterValidator(_prefix)]
 ScopeEntry = Annotated[str, AfterValidator(_scope_entry)]
 NetworkName = Annotated[str, AfterValidator(_network)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 LocalAddress = Annotated[str, AfterValidator(_local_address)]

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "gateway").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-FOUNDATION = {f"gateway.{name}" for name in ("model", "errors", "values", "allow", "clock")}
+FOUNDATION = {f"gateway.{name}" for name in ("model", "errors", "values", "allow", "clock", "child", "backoff")}
+BACNET_STACK = {p.relative_to(ROOT).as_posix() for p in SOURCES if p.parent.name == "stack"}
 RULES = tuple(f"actuator.{name}" for name in ("model", "requests", "tasks", "ledger", "leases", "overrides"))
 PURE = ("topics", "payloads", "schedule", "interfaces", *RULES, *sorted(FOUNDATION))
 """Modules and packages that know the foundation, and within a package each other."""
@@ -124,7 +125,11 @@ def test_rule_of_imports_covers_what_it_should() -> None:
 
 @pytest.mark.parametrize(
     ("package", "owners"),
-    [("paho", {"gateway/broker/client.py", "gateway/cli/mqttclient.py"}), ("pymodbus", {"gateway/cli/demo/simulator.py"})],
+    [
+        ("paho", {"gateway/broker/client.py", "gateway/cli/mqttclient.py"}),
+        ("pymodbus", {"gateway/cli/demo/simulator.py"}),
+        *((name, BACNET_STACK) for name in ("BAC0", "bacpypes3")),
+    ],
 )
 def test_each_protocol_library_has_its_importer(package: str, owners: set[str]) -> None:
     """The MQTT library is known to the gateway's link and the command line's client, the Modbus library to the simulator."""

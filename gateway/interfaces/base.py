@@ -50,8 +50,11 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from gateway.allow import Allow
-from gateway.clock import Clock
+from gateway.clock import Clock, SystemClock
 from gateway.errors import BadValue, ConfigFault, NotTaken, Transient
+from gateway.interfaces._bacnet.life import Options
+from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.values import Networks
 from gateway.interfaces._links import GiveWay as GiveWay
 from gateway.interfaces._links import Pool
 from gateway.interfaces._rows import MAX_INTERVAL as MAX_INTERVAL
@@ -112,6 +115,8 @@ class Environment:
     allow: Allow = field(default_factory=Allow)
     links: Pool = field(default_factory=Pool)
     """The links that several devices share."""
+    networks: Networks = field(default_factory=lambda: BacnetNetworks(Options(), SystemClock()))
+    """The BACnet networks."""
 
 
 class Interface:
