@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -42,11 +42,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who connects, and by which authority the broker is known (the system's if none is named)."""
+    """Who connects, and by which authority the broker is known (the system's if none is named).
+
+    ``cert`` is a certificate of one's own, ``key`` its private key where that is a file of its own.
+    """
 
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class MqttClient:
         if self._login.username is not None:
             self._client.username_pw_set(self._login.username, self._login.password)
         if self._url.tls:
-            self._client.tls_set_context(ssl.create_default_context(cafile=self._login.ca))
+            self._client.tls_set_context(_tls(self._login))
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, reply: Reply | None = None) -> bool:
         """Publish with QoS 1 and wait until the broker has it; False if it says that nobody listens. Raises NoConnection."""
@@ -152,6 +157,14 @@ class MqttClient:
         refused = [reason for reason in reasons if reason.is_failure]
         if refused:
             self._refusal = f"a subscription is refused: {refused[0]}"
+
+
+def _tls(login: Login) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=login.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if login.cert is not None:
+        context.load_cert_chain(login.cert, login.key)
+    return context
 
 
 def _correlation(message: MQTTMessage) -> bytes | None:

@@ -24,6 +24,8 @@ class Options:
     username: Annotated[str | None, typer.Option(metavar="NAME", help="Who you are to the broker.")] = None
     password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the password.")] = None
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who signed an mqtts:// broker's certificate.")] = None
+    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Your certificate, if the broker wants one.")] = None
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, where --cert does not hold it.")] = None
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, max=60, help="The deadline of the request.")] = 10
     prefix: Annotated[str, typer.Option(metavar="TOPIC", help="The gateway's setting topic_prefix.")] = ""
     as_json: Annotated[bool, typer.Option("--json", help="Print what came over MQTT.")] = False

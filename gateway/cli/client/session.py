@@ -58,8 +58,10 @@ def connection(options: Options) -> MqttClient:
         url = broker_url(options.broker)
     except ValueError as error:
         raise WrongUsage(f"--broker: {error}") from None
-    if options.ca and not url.tls:
-        raise WrongUsage("--ca: the broker's url begins with mqtts:// then")
+    if (options.ca or options.cert) and not url.tls:
+        raise WrongUsage(f"{'--ca' if options.ca else '--cert'}: the broker's url begins with mqtts:// then")
+    if options.key and not options.cert:
+        raise WrongUsage("--key: say --cert too")
     return MqttClient(url, options.timeout, _login(options))
 
 
@@ -82,12 +84,16 @@ def requester_of(options: Options) -> str:
 
 
 def _login(options: Options) -> Login:
+    return Login(options.username, _password(options), options.ca, options.cert, options.key)
+
+
+def _password(options: Options) -> str | None:
     if options.password_file is None:
-        return Login(options.username, ca=options.ca)
+        return None
     if options.username is None:
         raise WrongUsage("--password-file: say --username too")
     try:
-        return Login(options.username, secret_file(options.password_file).get_secret_value(), options.ca)
+        return secret_file(options.password_file).get_secret_value()
     except ValueError as error:
         raise WrongUsage(f"--password-file: {error}") from None
 

@@ -20,6 +20,8 @@ from gateway.cli import main
         (["override", "list", "--password-file", "secret"], "say --username too"),
         (["override", "list", "--username", "u", "--password-file", "/nowhere"], "/nowhere can not be read"),
         (["override", "list", "--ca", "ca.pem"], "mqtts://"),
+        (["override", "list", "--cert", "me.pem"], "mqtts://"),
+        (["override", "list", "--key", "me.key"], "say --cert too"),
         (["set", "C/B/D", "p", "1", "--prio", "1"], "unexpected extra argument"),
         (["get", "C/B/D", "p", "--timeout", "61"], "Invalid value for '--timeout'"),
     ],
