@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from gateway.allow import is_ip_address
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces._modbus import budget
 from gateway.interfaces._modbus.client import NO_ANSWER, Client, tls_files
@@ -19,7 +18,7 @@ from gateway.interfaces._modbus.planner import Planner
 from gateway.interfaces._modbus.rows import ModbusRow
 from gateway.interfaces._modbus.scales import Scales
 from gateway.interfaces._modbus.writes import needs_before, write_query
-from gateway.interfaces._serial import need_pyserial
+from gateway.interfaces._ports import check_allowed
 from gateway.interfaces._streams import words
 from gateway.interfaces.base import Batch, Environment, MaySend, Split, Use
 from gateway.interfaces.base import Interface as Base
@@ -47,13 +46,7 @@ class Interface(Base):
 
     def check(self) -> None:
         """ConfigFault if the gateway may not use that address or port, or lacks what it takes; names are resolved later."""
-        host = self.config.device_address
-        if self.config.transport == "serial":
-            if not self.env.allow.serial_port(host):
-                raise ConfigFault(f"{host} fits no pattern of the setting allow.serial_ports", "device_address")
-            need_pyserial()
-        elif is_ip_address(host) and not self.env.allow.address(host):
-            raise ConfigFault(f"{host} is in no network of the setting allow.networks", "device_address")
+        check_allowed(self.config.device_address, self.config.serial, self.env.allow)
         self._maker.map.check()
         if self.config.transport == "tls":
             _check_tls(self.config)

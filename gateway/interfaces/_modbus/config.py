@@ -2,82 +2,41 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os.path
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.allow import is_ip_address
 from gateway.interfaces._modbus.limits import ReadKeys
 from gateway.interfaces._modbus.rows import RegisterKeys
+from gateway.interfaces._ports import (
+    LINE_KEYS,
+    Baudrate,
+    Bytesize,
+    Parity,
+    Place,
+    Rs485,
+    Stopbits,
+    Word,
+    character,
+    endpoint,
+    lower,
+)
 
-_HOST = re.compile(r"(?![\d.]+$)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?")
-_PATH = re.compile(r"/[\x21-\x7e]+")
 _FRAMINGS = {"tcp": ("socket", "rtu", "ascii"), "udp": ("socket",), "tls": ("socket",), "serial": ("rtu", "ascii")}
 """The framings that each transport may carry; the first one is the default."""
-_LINE = ("baudrate", "bytesize", "parity", "stopbits", "xonxoff", "rs485")
 _TLS = ("ca", "cert", "key", "server_name")
 _MOST_UNIT = 247
 """The highest address of a device on a serial line (MODBUS over Serial Line V1.02, 2.2)."""
-
-
-def _place(value: str) -> str:
-    value = value.strip()
-    if value.startswith("/"):
-        if _PATH.fullmatch(value) and ".." not in value.split("/"):
-            return value
-        raise ValueError("not the path of a serial port")
-    if is_ip_address(value) or _HOST.fullmatch(value):
-        return value
-    raise ValueError(
-        "neither an IP address, a host name (a port goes into port), nor a serial port's path such as /dev/ttyUSB0"
-    )
 
 
 def _endian(value: object) -> None:
     raise ValueError("with driver_type modbus, say word_order: little for CDAB, or byte_order: DCBA")
 
 
-def _stopbits(value: float) -> float:
-    if value in (1, 1.5, 2):
-        return value
-    raise ValueError("there are 1, 1.5 or 2 of them")
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-Word = BeforeValidator(_lower)
-
-
-class Rs485(BaseModel):
-    """How the kernel switches an RS-485 transceiver by the RTS line (Linux, serial-rs485)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    rts_level_for_tx: bool = True
-    rts_level_for_rx: bool = False
-    loopback: bool = False
-    delay_before_tx: float = Field(0, ge=0, le=1)
-    delay_before_rx: float = Field(0, ge=0, le=1)
-
-
 class ModbusConfig(ReadKeys, RegisterKeys):
     """The ``driver_config``. Times are in seconds; what depends on other keys stands below them."""
 
-    device_address: Annotated[str, AfterValidator(_place)]
+    device_address: Place
     transport: Annotated[Literal["tcp", "udp", "tls", "serial"], Word] = Field(
         default=None, validate_default=True, validation_alias=AliasChoices("transport", "transport_protocol")
     )
@@ -93,10 +52,10 @@ class ModbusConfig(ReadKeys, RegisterKeys):
     gap: float | None = Field(None, ge=0, le=10)
     requests_per_second: float | None = Field(None, gt=0, le=10_000)
 
-    baudrate: int = Field(9600, ge=50, le=4_000_000)
-    bytesize: int = Field(8, ge=7, le=8)
-    parity: Annotated[Literal["none", "even", "odd", "mark", "space"], Word] = "none"
-    stopbits: Annotated[float, AfterValidator(_stopbits)] = 1
+    baudrate: Baudrate = 9600
+    bytesize: Bytesize = 8
+    parity: Parity = "none"
+    stopbits: Stopbits = 1
     xonxoff: bool = False
     rs485: Rs485 | None = None
     echo: bool = False
@@ -114,7 +73,7 @@ class ModbusConfig(ReadKeys, RegisterKeys):
         path = str(info.data.get("device_address", "")).startswith("/")
         if value is None:
             return "serial" if path else "tcp"
-        if path != (_lower(value) == "serial"):
+        if path != (lower(value) == "serial"):
             raise ValueError("a path is for the transport serial, and that one takes a path such as /dev/ttyUSB0")
         return value
 
@@ -124,7 +83,7 @@ class ModbusConfig(ReadKeys, RegisterKeys):
         choices = _FRAMINGS[info.data.get("transport", "tcp")]
         if value is None:
             return choices[0]
-        if isinstance(value, str) and _lower(value) in ("socket", "rtu", "ascii") and _lower(value) not in choices:
+        if isinstance(value, str) and lower(value) in ("socket", "rtu", "ascii") and lower(value) not in choices:
             raise ValueError(f"the transport {info.data.get('transport')} carries {' or '.join(choices)}")
         return value
 
@@ -147,7 +106,7 @@ class ModbusConfig(ReadKeys, RegisterKeys):
             raise ValueError(f"on a serial line a device's address is 1 to {_MOST_UNIT}; 0 is a broadcast, never answered")
         return value
 
-    @field_validator(*_LINE)
+    @field_validator(*LINE_KEYS)
     @classmethod
     def _of_serial(cls, value: Any, info: ValidationInfo) -> Any:
         if info.data.get("transport", "serial") != "serial":
@@ -178,10 +137,7 @@ class ModbusConfig(ReadKeys, RegisterKeys):
     @property
     def endpoint(self) -> tuple[str, str, int]:
         """What the frames go through: equal for two devices that share it, whatever names they give it."""
-        if self.serial:
-            return ("serial", os.path.realpath(self.device_address), 0)
-        host = self.device_address.lower().rstrip(".")
-        return (self.transport, str(ipaddress.ip_address(host)) if _plain_ip(host) else host, self.port)
+        return endpoint(self.transport, self.device_address, self.port)
 
     @property
     def frame_gap(self) -> float:
@@ -193,13 +149,9 @@ class ModbusConfig(ReadKeys, RegisterKeys):
     @property
     def character(self) -> float:
         """Seconds that a character takes on the line: start bit, data, parity and stop bits."""
-        return (1 + self.bytesize + (self.parity != "none") + self.stopbits) / self.baudrate
+        return character(self.baudrate, self.bytesize, self.parity, self.stopbits)
 
     def line(self) -> dict[str, object]:
         """The settings that all devices of an endpoint must have in common."""
-        names = ("framing", "echo", *(_LINE if self.serial else ()), *(_TLS if self.transport == "tls" else ()))
+        names = ("framing", "echo", *(LINE_KEYS if self.serial else ()), *(_TLS if self.transport == "tls" else ()))
         return {name: getattr(self, name) for name in names}
-
-
-def _plain_ip(host: str) -> bool:
-    return is_ip_address(host) and "%" not in host
