@@ -68,7 +68,7 @@ class Device:
         """What the driver has learned about the device."""
         self.work.alarm = self._interface.nudge
         self._rounds = Rounds(spec, self._phase, now)
-        self._backoff = Backoff(random.random)
+        self._backoff = Backoff(random.random, most=self._interface.longest_pause)
         self._open = False
         self._poll: Sweep | None = None
         self._next_try = 0.0

@@ -65,14 +65,22 @@ def test_json_examples_are_good(document: Path, block: Block) -> None:
         assert [line(fault) for fault in judge(value, linked).errors] == []
 
 
+def registry_of(document: Path, file: str) -> dict[str, Any]:
+    """The device config in a document that links to a registry of that name, or one of the Modbus driver."""
+    configs = [json.loads(block.text) for block in blocks(document) if block.language == "json"]
+    linking = [c for c in configs if isinstance(c, dict) and file and c.get("registry_config") == f"config://{file}"]
+    return linking[0] if linking else {"driver_type": "modbus", "driver_config": {"device_address": "127.0.0.1"}}
+
+
 @pytest.mark.parametrize(("document", "block"), shown("csv"), ids=ids)
 def test_csv_examples_are_good_or_said_to_be_wrong(document: Path, block: Block) -> None:
-    """Each registry shown is accepted by the Modbus driver, but for those that are said to be wrong."""
+    """Each registry shown is accepted by the driver that it is for, but for those that are said to be wrong."""
     if block.file == "map.csv":
         return  # the rows of a registry take from it
+    config = registry_of(document, block.file) | {"registry_config": "config://registry"}
     maps = [b.text.encode() for b in blocks(document) if b.file == "map.csv"]
-    driver_config = {"device_address": "127.0.0.1", "register_map": "config://map" if maps and block.file else []}
-    config = {"driver_type": "modbus", "driver_config": driver_config, "registry_config": "config://registry"}
+    if maps and block.file:
+        config["driver_config"]["register_map"] = "config://map"
     verdict = judge(config, {"registry": block.text.encode(), "map": b"".join(maps)})
     assert (verdict.spec is None) == block.file.startswith(WRONG)
 

@@ -77,6 +77,10 @@ class SerialStream:
             pass  # the device is gone, and what was to be sent with it
         port.close()
 
+    def fileno(self) -> int:
+        """The port's file, -1 if it is closed."""
+        return -1 if self._port is None else int(self._port.fileno())
+
     def pending(self) -> bool:
         """Whether there is something to read."""
         return bool(self._poll.poll(0))

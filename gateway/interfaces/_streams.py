@@ -41,6 +41,10 @@ class Stream(Protocol):
         """Close it, at any time."""
         ...
 
+    def fileno(self) -> int:
+        """The file to wait for, -1 if it is closed."""
+        ...
+
     def pending(self) -> bool:
         """Whether there is something to read, or an end."""
         ...
@@ -86,6 +90,10 @@ class TcpStream:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def fileno(self) -> int:
+        """The socket's file, -1 if there is no connection."""
+        return -1 if self._socket is None else self._socket.fileno()
 
     def pending(self) -> bool:
         """Whether the peer has closed the idle connection, or sent what nobody asked for."""

@@ -136,6 +136,11 @@ class Interface:
         self.urgent = False
         """Whether what is asked next is for a client, and goes before the polls of others on a shared link."""
 
+    @property
+    def longest_pause(self) -> float:
+        """Seconds between two tries to reach a device that is offline, at most."""
+        return 30.0
+
     def nudge(self) -> None:
         """From any thread: something urgent has come; a poll that waits for a shared link raises GiveWay."""
 

@@ -1,0 +1,1 @@
+"""What the driver ``serial`` is made of."""

@@ -1,0 +1,147 @@
+"""One instrument on a line: a seat at the link that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.errors import Rejected, Transient, Unreachable
+from gateway.interfaces._links import GiveWay, Pace, Seat
+from gateway.interfaces._serial import LineSettings, SerialStream
+from gateway.interfaces._streams import Stream, TcpStream
+from gateway.interfaces._text.config import SerialConfig
+from gateway.interfaces._text.line import Groups, Question, TextLine, Unfit
+from gateway.interfaces._text.listener import Heard, Listener
+from gateway.interfaces._text.register import Lines
+from gateway.interfaces.base import Environment, MaySend
+
+_LEAST_REST = 1.0
+"""Seconds that an instrument which did not answer is left alone at least: a late answer does not say what it answers."""
+
+
+class Client:
+    """The instrument of a ``driver_config``; a seat at its link from ``open`` to ``close``."""
+
+    def __init__(self, config: SerialConfig, env: Environment) -> None:
+        self._config = config
+        self._env = env
+        self._seat: Seat[TextLine] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known without asking."""
+        return self._seat is not None and self._seat.line.connected
+
+    def open(self, urgent: bool = False) -> None:
+        """Take a seat, and connect. Raises Unreachable, Transient, GiveWay.
+
+        Where others use the link, its connection is theirs too: it is seen to with the next request.
+        """
+        seat = self._taken_seat()
+        if len(seat.link.seats) == 1:
+            self._connect(seat, urgent)
+
+    def close(self) -> None:
+        """Give up the seat; the connection is closed with the last one."""
+        if self._seat is not None:
+            seat, self._seat = self._seat, None
+            self._env.links.leave(self._endpoint, seat)
+
+    def nudge(self) -> None:
+        """From any thread: let a poll that waits give way."""
+        seat = self._seat
+        if seat is not None:
+            seat.nudge()
+            listener = seat.line.listener
+            if listener is not None:
+                listener.nudge()
+
+    def exchange(
+        self, question: Question, may_send: MaySend | None = None, urgent: bool = False
+    ) -> tuple[list[bytes], Groups]:
+        """Ask when it is its turn.
+
+        Raises what ``TextLine.exchange`` and ``Seat.take`` raise.
+        """
+        seat = self._taken_seat()
+        seat.take(urgent)
+        answered: bool | None = None
+        rest = 0.0
+        try:
+            taken = seat.line.exchange(question, self._config.timeout, may_send)
+            answered = True if question.answers else None
+            return taken
+        except Rejected:
+            answered = True
+            raise
+        except (Transient, Unfit) as error:
+            answered = isinstance(error, Unfit)
+            rest = self._let_pass(seat, question)
+            raise
+        finally:
+            seat.give(answered, rest)
+
+    def heard(self, wanted: Sequence[Lines], urgent: bool) -> list[Heard | None]:
+        """The newest lines that an instrument has said unasked, None for those that are older than ``max_silence``.
+
+        Waits for those that never came, until they do or ``max_silence`` has passed since the listening began; for a
+        client no longer than ``timeout``. Raises Transient, Unreachable, GiveWay.
+        """
+        seat = self._taken_seat()
+        if not seat.line.connected:
+            self._connect(seat, urgent)
+        listener, now = seat.line.listener, self._env.clock.now()
+        assert listener is not None
+        until = listener.since + self._config.max_silence
+        until = min(until, now + self._config.timeout) if urgent else until
+        found = listener.heard(wanted)
+        while None in found and now < until and listener.alive:
+            self._wait(seat, listener, until - now, urgent)
+            found, now = listener.heard(wanted), self._env.clock.now()
+        if not listener.alive:
+            raise Unreachable(f"the connection to {seat.line.name} broke: {listener.reason}")
+        return [one if one is not None and now - one[0] <= self._config.max_silence else None for one in found]
+
+    def _wait(self, seat: Seat[TextLine], listener: Listener, seconds: float, urgent: bool) -> None:
+        if seat.nudged and not urgent:
+            seat.nudged = False
+            raise GiveWay
+        listener.wait(seconds)
+
+    def _let_pass(self, seat: Seat[TextLine], question: Question) -> float:
+        """See that a late answer is nobody's: wait for it if others might take it, else ask nothing for that long."""
+        seconds = max(self._config.timeout, _LEAST_REST)
+        named = all(lines.named for lines in question.answers)
+        if named or len(seat.link.seats) == 1:
+            return seconds
+        seat.line.await_late(question, seconds)
+        return 0.0
+
+    def _connect(self, seat: Seat[TextLine], urgent: bool) -> None:
+        seat.take(urgent)
+        seat.give(None)
+
+    @property
+    def _endpoint(self) -> tuple[object, ...]:
+        return ("lines", *self._config.endpoint)
+
+    def _taken_seat(self) -> Seat[TextLine]:
+        if self._seat is None:
+            config = self._config
+            pace = Pace(config.frame_gap, config.connect_delay, config.requests_per_second)
+            self._seat = self._env.links.seat(
+                self._endpoint, config.address, self._line, config.line(), pace, self._env.clock
+            )
+        return self._seat
+
+    def _line(self) -> TextLine:
+        config = self._config
+        stream = _stream(config, self._env)
+        return TextLine(stream, config.answers(), self._env.clock, config.character, config.echo, config.listen)
+
+
+def _stream(config: SerialConfig, env: Environment) -> Stream:
+    if not config.on_port:
+        return TcpStream(config.device_address, config.port, config.timeout, env)
+    rs485 = config.rs485.model_dump() if config.rs485 else None
+    line = LineSettings(config.baudrate, config.bytesize, config.parity, config.stopbits, config.xonxoff, rs485)
+    return SerialStream(config.device_address, line)

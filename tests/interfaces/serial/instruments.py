@@ -1,0 +1,100 @@
+"""Instruments for tests: one that keeps what is written to it, on TCP; rows and interfaces for them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from gateway.allow import Allow
+from gateway.clock import SystemClock
+from gateway.interfaces.base import Environment
+from gateway.interfaces.serial import Interface
+
+
+def env() -> Environment:
+    """One with the clock of the machine, that lets tests use any path."""
+    return Environment(SystemClock(), Allow(serial_ports=("/*", "/**")))
+
+
+def row(name: str, pattern: str = "", request: str = "", **columns: Any) -> dict[str, Any]:
+    """A raw row; other columns are written with ``_`` for the space, and Writable follows from Write."""
+    cells = {"Volttron Point Name": name, "Pattern": pattern, "Request": request}
+    cells |= {column.replace("_", " "): cell for column, cell in columns.items()}
+    if "Write" in cells:
+        cells.setdefault("Writable", "true")
+    return {column: cell for column, cell in cells.items() if cell != ""}
+
+
+def make(place: Path | int, lent: Environment | None = None, **config: Any) -> Interface:
+    """An interface to a serial port or a port of this machine's loopback, not yet open."""
+    where = {"device_address": "127.0.0.1", "port": place} if isinstance(place, int) else {"device_address": str(place)}
+    return Interface(Interface.Config.model_validate({**where, "timeout": 0.3, **config}), lent or env())
+
+
+def points(interface: Interface, *rows: dict[str, Any]) -> list[Any]:
+    """The registers of raw rows."""
+    return [interface.register(interface.Row.model_validate(one)) for one in rows]
+
+
+class Instrument:
+    """Values by name: ``R<name>`` is answered ``<name>=<value>``, ``W<name>=<value>`` with ``OK``, all else with ``ERR``."""
+
+    def __init__(self, **values: str) -> None:
+        self.values = values
+        self.heard: list[str] = []
+
+    def answer(self, line: str) -> str:
+        """What it says to a line."""
+        self.heard.append(line)
+        name, _, value = line[1:].partition("=")
+        if name not in self.values:
+            return "ERR"
+        if line.startswith("W"):
+            self.values[name] = value
+            return "OK"
+        return f"{name}={self.values[name]}"
+
+
+class TcpInstrument:
+    """An instrument behind a terminal server: lines end with CR LF, both ways."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.port = 0
+        self._connections: list[socket.socket] = []
+
+    def start(self) -> None:
+        """Listen, on the same port as before."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Close the port and every connection."""
+        for end in (self._listener, *self._connections):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed already
+        self._listener.close()
+        self._connections.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection, connection.makefile("rwb") as file:
+                for line in file:
+                    file.write(self.instrument.answer(line.decode().strip("\r\n")).encode() + b"\r\n")
+                    file.flush()
+        except (OSError, ValueError):
+            pass  # stopped
