@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from gateway.device import Device
 from gateway.errors import BadRequest, UnknownDevice, UnknownPoint
@@ -55,16 +56,16 @@ class Addressing:
         self.no_other_arguments(call, *arguments)  # not before: of another gateway's device it is no business of ours
         return self._fleet.device(path), self._point(call, point)
 
-    def guess(self, call: Call) -> tuple[str, str]:
+    def guess(self, target: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[str, str]:
         """The device and the point that a refused request was probably about; empty texts if there is no telling."""
-        named = call.arguments.get("device") or call.arguments.get("devices") or "/".join(call.target)
+        named = arguments.get("device") or arguments.get("devices") or "/".join(target)
         if isinstance(named, list):
             named = next((name for name in named if isinstance(name, str)), "")
         try:
             path, point = self._fleet.find(tuple(str(named).split("/")))
         except UnknownDevice:
             return "", ""
-        in_payload = call.arguments.get("point")
+        in_payload = arguments.get("point")
         return path, in_payload if isinstance(in_payload, str) else point
 
     def devices(self, paths: Sequence[str]) -> None:

@@ -94,6 +94,7 @@ class Gateway:
             settings.reply_topics == "any",
             Duplicates(clock, self.office.journal, self._journal_trouble),
             Rate(settings.requests.rate, settings.requests.burst),
+            self.office.refusals,
             names.concerns,
             fault_point,
         )

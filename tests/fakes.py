@@ -14,6 +14,7 @@ from gateway.device import Device
 from gateway.errors import GatewayError
 from gateway.interfaces.base import Batch, Interface, MaySend
 from gateway.model import DeviceStatus, Outgoing, PointError, Reading, Register, Scalar, Taken
+from gateway.rpc.calls import Request
 from gateway.store.device_config import DeviceConfig, Spec
 from gateway.ticket import Ticket
 
@@ -63,6 +64,21 @@ class FakeKeeper:
         if self.failure is not None:
             raise self.failure
         return list(self.rows.values())
+
+
+class FakeRefusals:
+    """Remembers what was refused: method and code."""
+
+    def __init__(self) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self.told: list[tuple[str, str]] = []
+
+    def tell(self, asked: Request, code: str) -> None:
+        """A request was refused."""
+        self.told.append((asked.method, code))
+
+    def flush(self, last: bool = False) -> None:
+        """Nothing waits."""
 
 
 @dataclass

@@ -55,7 +55,17 @@ class Rig:
         self.office.desk.open()
         methods = {**Methods(clock, self.fleet, self.board, names).table(), **self.office.table()}
         duplicates = Duplicates(clock, FakeKeeper(), lambda problem: None)
-        self.rpc = Rpc(topics, clock, self.out.append, methods, False, duplicates, Rate(200, 400), names.concerns)
+        self.rpc = Rpc(
+            topics,
+            clock,
+            self.out.append,
+            methods,
+            False,
+            duplicates,
+            Rate(200, 400),
+            self.office.refusals,
+            names.concerns,
+        )
         self.run()
 
     def again(self, *registers: Register) -> None:

@@ -22,6 +22,7 @@ from gateway.actuator.model import Change, Kind, Lease, Now, Outcome, Reason
 from gateway.actuator.notices import Notices
 from gateway.actuator.overrides import Override, Overrides
 from gateway.actuator.paces import Paces
+from gateway.actuator.refusals import Refusals
 from gateway.actuator.reverts import Reverts
 from gateway.clock import Clock, rfc3339
 from gateway.errors import Busy, LeaseRequired, Overridden, Unavailable, UnknownDevice
@@ -49,6 +50,7 @@ class Desk:
     ) -> None:
         self.lock = threading.RLock()
         self.reverts: Reverts
+        self.refusals: Refusals
         self.audit = audit
         self.journal = journal
         self.wake: Callable[[], None] = lambda: None

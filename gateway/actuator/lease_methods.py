@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.actuator.arguments import flag_of, text_of
 from gateway.actuator.desk import Desk
-from gateway.actuator.refusals import audited
-from gateway.actuator.requests import named_devices
+from gateway.actuator.model import Outcome
+from gateway.actuator.requests import Info, named_devices
 from gateway.addressing import Addressing
 from gateway.errors import BadRequest, GatewayError, LeaseLost
 from gateway.fleet import Fleet
@@ -17,6 +17,12 @@ from gateway.rpc import Call, Handler
 from gateway.values import shown
 
 MAX_EVENTS = 1000
+CODES: dict[str, str] = {
+    Info.CONFLICTS_WITH_EXISTING_SCHEDULES: "leased_by_other",
+    Info.TASK_ID_DOES_NOT_EXIST: "lease_lost",
+    Info.AGENT_ID_TASK_ID_MISMATCH: "lease_lost",
+}
+"""What the audit log says of VOLTTRON's failures; the others are ``bad_request``."""
 
 
 class LeaseMethods:
@@ -28,8 +34,8 @@ class LeaseMethods:
         self._fleet = fleet
 
     def table(self) -> Mapping[str, Handler]:
-        """Method name -> what carries it out; what is refused is in the audit log."""
-        changing = {
+        """Method name -> what carries it out."""
+        return {
             "request_new_schedule": self.request_new_schedule,
             "request_cancel_schedule": self.request_cancel_schedule,
             "acquire_lease": self.acquire_lease,
@@ -38,8 +44,6 @@ class LeaseMethods:
             "set_override_on": self.set_override_on,
             "set_override_off": self.set_override_off,
             "clear_overrides": self.clear_overrides,
-        }
-        return {name: audited(self._desk.audit, self._names, method) for name, method in changing.items()} | {
             "list_leases": self.list_leases,
             "get_override_devices": self.get_override_devices,
             "get_override_patterns": self.get_override_patterns,
@@ -58,13 +62,19 @@ class LeaseMethods:
         outcome = self._desk.request(
             arguments.get("task_id"), call.requester, arguments.get("priority"), arguments.get("requests")
         )
-        call.ticket.finish(outcome.answer())
+        self._answer(call, outcome)
 
     def request_cancel_schedule(self, call: Call) -> None:
         """VOLTTRON's method: ``{"result", "info", "data"}``; with ``keep`` what the task has written stays."""
         self._names.for_gateway(call, "task_id", "keep")
         keep = flag_of(call, "keep", False)
-        call.ticket.finish(self._desk.cancel(call.arguments.get("task_id"), call.requester, keep).answer())
+        self._answer(call, self._desk.cancel(call.arguments.get("task_id"), call.requester, keep))
+
+    def _answer(self, call: Call, outcome: Outcome) -> None:
+        """A failure is a result to VOLTTRON's programs, and a refusal to the audit log."""
+        if not outcome.ok:
+            self._desk.refusals.tell(call, CODES.get(outcome.info, "bad_request"))
+        call.ticket.finish(outcome.answer())
 
     # ---- leases
 

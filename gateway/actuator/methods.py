@@ -10,7 +10,6 @@ from gateway.actuator.asking import Claim
 from gateway.actuator.audit import AuditEvent
 from gateway.actuator.desk import Desk
 from gateway.actuator.group import Group, error_body
-from gateway.actuator.refusals import audited
 from gateway.actuator.reverts import Done, OpenPoint, goal
 from gateway.actuator.writes import Write
 from gateway.addressing import Addressing
@@ -35,14 +34,13 @@ class WriteMethods:
         self._lease_required = lease_required
 
     def table(self) -> Mapping[str, Handler]:
-        """Method name -> what carries it out; what is refused is in the audit log."""
-        methods = {
+        """Method name -> what carries it out."""
+        return {
             "set_point": self.set_point,
             "set_points": self.set_points,
             "revert_point": self.revert_point,
             "revert_device": self.revert_device,
         }
-        return {name: audited(self._desk.audit, self._names, method) for name, method in methods.items()}
 
     def set_point(self, call: Call) -> None:
         """Write one point: the value that the device took. ``null`` relinquishes, or goes back to what was there."""
@@ -70,7 +68,7 @@ class WriteMethods:
         if errors:
             first = next(iter(errors.values()))["code"]
             event = AuditEvent("refused", spec.path, first, call.requester, claim.task_id, new=call.method, id=call.id)
-            self._desk.audit.event(event)
+            self._desk.refusals.event(event)
             call.ticket.finish({"values": {}, "errors": errors})
             return
         group = Group(call.ticket, given)

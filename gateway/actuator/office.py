@@ -16,6 +16,7 @@ from gateway.actuator.lease_methods import LeaseMethods
 from gateway.actuator.methods import WriteMethods
 from gateway.actuator.notices import Notices
 from gateway.actuator.places import Places
+from gateway.actuator.refusals import Refusals
 from gateway.actuator.reverts import Reverts
 from gateway.addressing import Addressing
 from gateway.board import Board
@@ -51,6 +52,7 @@ class Office:
         self.journal = Journal(state_dir / "actuator.db", clock, fault_point)
         self.audit = Audit(state_dir / "audit.jsonl", gateway_id, clock, notices.event)
         self.desk = Desk(settings, clock, self.journal, self.audit, notices, board.problem, fleet, fault_point)
+        self.desk.refusals = self.refusals = Refusals(self.audit, names, clock)
         self.collectors = Collectors(env)
         self.places = Places(gateway_id, self.desk, fleet, self.collectors)
         self.desk.reverts = Reverts(

@@ -134,7 +134,8 @@ class Write:
         if self._first and (not self.sent or isinstance(error, Rejected)):
             self.desk.reverts.unsent(self.key)
         held = taken.value if isinstance(taken, Masked) else taken
-        self.desk.audit.event(
+        tell = self.desk.audit.event if self.sent else self.desk.refusals.event
+        tell(
             AuditEvent(
                 self.kind if self.sent else "refused",
                 self.spec.path,

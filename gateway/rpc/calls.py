@@ -136,21 +136,23 @@ class Request(ABC):
         """What two equal requests have in common."""
 
     @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments; none if the payload can not be read."""
+        try:
+            return self.content[1]
+        except BadRequest:
+            return {}
+
+    @property
     def device(self) -> tuple[str, ...]:
         """The levels of the device that the arguments name; empty if they name none."""
-        device = self._arguments().get("device")
+        device = self.arguments.get("device")
         return tuple(device.split("/")) if isinstance(device, str) and device else ()
 
     @property
     def names_device(self) -> bool:
         """Whether it is about one device: its answer need not say which gateway gave it."""
-        return len(self.target) > 1 or "device" in self._arguments()
-
-    def _arguments(self) -> Mapping[str, Any]:
-        try:
-            return self.content[1]
-        except BadRequest:
-            return {}
+        return len(self.target) > 1 or "device" in self.arguments
 
 
 class ByTopic(Request):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import count
+from typing import Protocol
 
 import structlog
 
@@ -20,7 +21,7 @@ from gateway.faultpoint import FaultPoint, passing
 from gateway.model import Message, Outgoing
 from gateway.payloads import BadPayload
 from gateway.rpc.arrivals import Arrivals
-from gateway.rpc.calls import WRITING, Call, Handler, Silence
+from gateway.rpc.calls import WRITING, Call, Handler, Request, Silence
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.errand import Errand
 from gateway.rpc.inbox import Inbox
@@ -33,6 +34,20 @@ log = structlog.get_logger()
 
 SMALL = 4096
 """Bytes of a payload that is looked into even when its request is refused unseen."""
+
+
+class Refusals(Protocol):
+    """Who is told of each writing request that is refused here; calls ``wake`` when there is something to flush."""
+
+    wake: Callable[[], None]
+
+    def tell(self, asked: Request, code: str) -> None:
+        """A request was refused with this code; any thread, never waits."""
+        ...
+
+    def flush(self, last: bool = False) -> None:
+        """Write down what is due; on the dispatcher's thread."""
+        ...
 
 
 class Rpc:
@@ -50,6 +65,7 @@ class Rpc:
         reply_anywhere: bool,
         duplicates: Duplicates,
         rate: Rate,
+        refusals: Refusals,
         concerns: Callable[[tuple[str, ...]], bool] = lambda _target: True,
         fault_point: FaultPoint = passing,
     ) -> None:
@@ -58,13 +74,14 @@ class Rpc:
         self._methods = methods
         self._duplicates = duplicates
         self._rate = rate
+        self._refusals = refusals
         self._arrivals = Arrivals(topics, put, reply_anywhere, concerns, duplicates, self._told)
         self._fault_point = fault_point
         self._inbox = Inbox(clock)
         self._deadlines: list[tuple[float, int, Errand]] = []
         self._numbers = count()
         self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
-        duplicates.wake = self._inbox.wake
+        duplicates.wake = refusals.wake = self._inbox.wake
         self.requests = 0
         self.answers: dict[str, int] = {}
 
@@ -114,8 +131,10 @@ class Rpc:
         while not (self._inbox.closed and not len(self._inbox)):
             self._take(*self._inbox.take(self._soonest()))
             self._expire()
+            self._refusals.flush()
         self._give_up()
         self._commit()
+        self._refusals.flush(last=True)
 
     def _give_up(self) -> None:
         """Answer what devices still have in hand: they did not end in time."""
@@ -148,7 +167,7 @@ class Rpc:
         self.requests += len(errands)
         if len(errands) > 1 and not self._rate.take(errands[0].request.requester, self._clock.now(), len(errands) - 1):
             for errand in errands:
-                errand.ticket.finish(error=self._too_many())
+                self._fail(errand, self._too_many())
         for errand in errands:
             self._guarded(errand, self._prepare)
         return [errand for errand in errands if errand.work is not None]
@@ -160,12 +179,17 @@ class Rpc:
         except Silence:
             errand.ticket.abandon()
         except BadPayload as error:
-            errand.ticket.finish(error=BadRequest(f"the payload is refused: {error}"))
+            self._fail(errand, BadRequest(f"the payload is refused: {error}"))
         except GatewayError as error:
-            errand.ticket.finish(error=error)
+            self._fail(errand, error)
         except Exception:
             log.exception("a request failed", method=errand.request.method)
-            errand.ticket.finish(error=GatewayError("the gateway failed; its log says more"))
+            self._fail(errand, GatewayError("the gateway failed; its log says more"))
+
+    def _fail(self, errand: Errand, error: GatewayError) -> None:
+        """Answer with this error; if the request would have changed something, that is told."""
+        if errand.ticket.finish(error=error) and errand.request.method in WRITING:
+            self._refusals.tell(errand.request, error.code)
 
     def _prepare(self, errand: Errand) -> None:
         """Everything before the method itself. Raises RequestError or DeadlinePassed."""
@@ -202,6 +226,8 @@ class Rpc:
             return
         if request.message.suspect:
             raise DeadlinePassed("the gateway can not tell how old this request is; nothing was written, ask again")
+        if errand.ticket.deadline <= self._clock.now():
+            raise DeadlinePassed("the deadline came before the request was read; nothing was written")
         if request.key is not None:
             deadline = errand.ticket.deadline
             errand.seen = self._duplicates.admit(request.requester, request.key, request.digest, deadline)
@@ -216,7 +242,7 @@ class Rpc:
         """Answer with this error, without a look into what is long."""
         small = message if len(message.payload) <= SMALL else replace(message, payload=b"")
         for errand in self._arrivals.errands(small):
-            errand.ticket.finish(error=error)
+            self._fail(errand, error)
 
     def _too_many(self) -> Busy:
         return Busy(f"more than {self._rate.per_second:g} requests a second of this requester", reason="rate")

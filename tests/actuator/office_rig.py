@@ -86,6 +86,7 @@ class OfficeRig:
             self.methods[method](call)
         except GatewayError as error:
             answer.ticket.finish(error=error)
+            self.office.refusals.tell(call, error.code)
         return answer
 
     def step(self, *asked: tuple[str, Any]) -> None:
@@ -111,6 +112,7 @@ class OfficeRig:
 
     def events(self) -> list[tuple[str, str]]:
         """The events that were told: kind and outcome."""
+        self.office.refusals.flush()
         bodies = [json.loads(m.payload) for m in self.told if m.topic.startswith("actuator" + "/events/")]
         return [(body["event"], body["outcome"]) for body in bodies]
 

@@ -10,7 +10,7 @@ from gateway.rpc import Call, Rpc
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
 from gateway.topics import Topics
-from tests.fakes import FakeClock, FakeKeeper
+from tests.fakes import FakeClock, FakeKeeper, FakeRefusals
 
 
 class Rig:
@@ -23,6 +23,7 @@ class Rig:
         self.calls: list[Call] = []
         self.troubles: list[str | None] = []
         self.passed: list[str] = []
+        self.refusals = FakeRefusals()
         methods = {
             "ping": lambda call: call.ticket.finish("pong"),
             "set_point": self.calls.append,
@@ -40,6 +41,7 @@ class Rig:
             False,
             self.duplicates,
             Rate(200, burst),
+            self.refusals,
             lambda levels: "X" not in levels,
             self.passed.append,
         )
