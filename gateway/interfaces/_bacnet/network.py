@@ -35,6 +35,8 @@ from gateway.interfaces._bacnet.writing import Unfit
 
 GRACE = 5.0
 """Seconds beyond its timeout that an answer of the child is waited for."""
+START_WITHIN = 30.0
+"""Seconds that somebody without a session waits for a child to start."""
 MOST_NOTICES = 10_000
 """Notices kept for a device thread that does not take them; the oldest go first."""
 STARTING = "the BACnet network is starting"
@@ -91,10 +93,13 @@ class Network:
             if self._up:
                 self._send(message)
 
-    def ask(self, message: wire.Message, timeout: float) -> Any:
-        """A question to the child; its answer. Raises RequestFailed."""
+    def ask(self, message: wire.Message, timeout: float, start: float = 0.0) -> Any:
+        """A question to the child; its answer. Raises RequestFailed.
+
+        A child that starts is waited for as long as an answer may take, and ``start`` seconds more.
+        """
         pending = Pending()
-        number = self._put(message, pending, self._clock.now() + timeout)
+        number = self._put(message, pending, self._clock.now() + timeout + start)
         if not pending.done.wait(timeout + GRACE):
             with self._lock:
                 self._pending.pop(number, None)
@@ -110,7 +115,7 @@ class Network:
             self._guests += 1
             self._begin()
         try:
-            return self.ask(message, timeout)
+            return self.ask(message, timeout, START_WITHIN)
         finally:
             with self._lock:
                 self._guests -= 1

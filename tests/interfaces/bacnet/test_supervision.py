@@ -1,0 +1,259 @@
+"""What happens when the child process dies, hangs, or can not have its port, and to those that it was working for."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.interfaces._bacnet import life
+from gateway.interfaces._bacnet.life import Options
+from gateway.interfaces._bacnet.network import BacnetNetworks, BacnetSession
+from gateway.interfaces._bacnet.values import Changed, Failure, Item, Lapsed, Local, Ref, RequestFailed, Target
+from tests.integration.waiting import PATIENCE, eventually
+from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
+
+pytest.importorskip("bacpypes3", reason="bacpypes3 is not installed")
+
+AV = 2
+
+
+class Rig:
+    """A simulator, a network with one session, and what the network tells the operator."""
+
+    def __init__(self) -> None:
+        self.device = SimDevice(port=free_udp_port())
+        self.port = free_udp_port()
+        self.problems: list[str | None] = []
+        self.networks = BacnetNetworks(Options(address="127.0.0.1/8", port=self.port), SystemClock(), self.problems.append)
+
+    def join(self, address: str = "127.0.0.11") -> BacnetSession:
+        """A session with a device."""
+        return self.networks.join(Local(), Target(address=f"{address}:{self.device.port}"), lambda: None)
+
+    @property
+    def pid(self) -> int:
+        """The child process."""
+        (network,) = self.networks._networks.values()
+        assert network._life is not None
+        assert network._life._child is not None
+        return network._life._child.process.pid
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """Everything for one test; nothing is left behind."""
+    rig = Rig()
+    with Simulator(rig.device) as simulator:
+        rig.simulator = simulator  # type: ignore[attr-defined]
+        yield rig
+        assert rig.networks.stop(10.0) == []
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there, be it as a zombie."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def failed(call: object, *args: object, **options: object) -> Failure:
+    """How a call fails."""
+    with pytest.raises(RequestFailed) as raised:
+        call(*args, **options)  # type: ignore[operator]
+    return raised.value.failure
+
+
+def works(session: BacnetSession) -> bool:
+    """Whether the device is found and answers."""
+    try:
+        session.find(2.0)
+        return session.read([Ref(AV, 1)]) == [Item("real", 1.5)]
+    except RequestFailed:
+        return False
+
+
+def test_killed_child_is_followed_by_another(rig: Rig) -> None:
+    """After kill -9 a session works again by itself, the subscription too, and the operator was told in between."""
+    session = rig.join()
+    session.find(20.0)
+    session.subscribe(Ref(AV, 2), lifetime=300, confirmed=False)
+    eventually(lambda: any(isinstance(n, Changed) for n in session.notices()), "the first notice")
+    first = rig.pid
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: any(isinstance(n, Lapsed) for n in session.notices()), "the end of the subscription")
+    eventually(lambda: any(isinstance(n, Changed) for n in session.notices()), "a notice of the next process")
+    assert works(session)
+    assert not alive(first)
+    assert rig.problems[-1] is None
+    assert any(problem and "ended unexpectedly (exit code -9)" in problem for problem in rig.problems)
+
+
+def test_outcome_of_a_write_is_unknown_when_the_child_dies(rig: Rig) -> None:
+    """A write that was under way when the child died ends at once, and nobody claims that it did not happen."""
+    session = rig.join()
+    session.find(20.0)
+    rig.simulator.freeze()  # type: ignore[attr-defined]
+    ends: list[Failure] = []
+    write = threading.Thread(
+        target=lambda: ends.append(failed(session.write, Ref(AV, 1), "real", 9.0, 8, deadline=math.inf, timeout=30.0))
+    )
+    write.start()
+    time.sleep(0.3)  # until it is on the wire
+    began = time.monotonic()
+    os.kill(rig.pid, signal.SIGKILL)
+    write.join(20)
+    assert time.monotonic() - began < 2 * PATIENCE
+    assert [end.kind for end in ends] == ["lost"]
+    assert ends[0].unknown
+    rig.simulator.thaw()  # type: ignore[attr-defined]
+
+
+def test_child_that_hangs_is_replaced(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that answers no ping any more is killed, and another takes over."""
+    monkeypatch.setattr(life, "TICK", 0.1)
+    monkeypatch.setattr(life, "START_TICKS", 400)
+    session = rig.join()
+    session.find(20.0)
+    first = rig.pid
+    os.kill(first, signal.SIGSTOP)
+    eventually(lambda: any(p and "hung" in p for p in rig.problems), "the problem")
+    eventually(lambda: works(session), "the next process")
+    assert not alive(first)
+
+
+def test_taken_port_is_told_and_used_when_free(rig: Rig) -> None:
+    """While another program has the port the failure says so; when it is gone the network comes up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", rig.port))
+        session = rig.join()
+        words = failed(session.find, 10.0).message
+        assert words.startswith(f"UDP port {rig.port} at 127.0.0.1 is taken by another program")
+        assert rig.problems[-1] is not None
+        assert words in rig.problems[-1]
+    eventually(lambda: works(session), "the network")
+    assert rig.problems[-1] is None
+
+
+def test_foreign_address_is_told(rig: Rig) -> None:
+    """An address that is not of this machine is told in words."""
+    session = rig.networks.join(Local(address="192.0.2.1/24"), Target(5), lambda: None)
+    assert failed(session.find, 10.0).message == "192.0.2.1 is no address of this machine"
+
+
+def test_child_ends_with_the_last_session_and_leaves_the_port(rig: Rig) -> None:
+    """When nobody uses a network any more its process ends, and another session starts another."""
+    session = rig.join()
+    session.find(20.0)
+    first = rig.pid
+    session.leave()
+    eventually(lambda: not alive(first), "the end of the process")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", rig.port))
+    eventually(lambda: works(rig.join()), "another process")
+    assert [problem for problem in rig.problems if problem] == []
+
+
+GATEWAY = """
+import sys
+from gateway.clock import SystemClock
+from gateway.interfaces._bacnet.life import Options
+from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.values import Local, Target
+networks = BacnetNetworks(Options(address="127.0.0.1/8", port=int(sys.argv[1])), SystemClock())
+session = networks.join(Local(), Target(1), lambda: None)
+networks.who_is(Local(), 1, 1, None, 0.1)
+(network,) = networks._networks.values()
+print("\\nchild", network._life._child.process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_child_ends_when_the_gateway_is_killed() -> None:
+    """After kill -9 of the gateway no BACnet process is left."""
+    command = [sys.executable, "-c", GATEWAY, str(free_udp_port())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
+        assert gateway.stdout is not None
+        child = int(next(line for line in gateway.stdout if line.startswith("child")).split()[1])
+        assert alive(child)
+        gateway.kill()
+    eventually(lambda: not alive(child), "the end of the child")
+
+
+def test_hostile_packets_change_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of random and broken packets at the port: requests are answered on, and the log is not filled."""
+    session = rig.join()
+    session.find(20.0)
+    seed = random.randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(3000):
+            sender.sendto(_packet(chance), ("127.0.0.1", rig.port))
+            if number % 500 == 0:
+                eventually(lambda: works(session), "an answer")  # packets get lost when so many come
+    assert [problem for problem in rig.problems if problem] == []
+    assert len(caplog.records) < 60
+
+
+def _packet(chance: random.Random) -> bytes:
+    """Noise, noise behind a good beginning, or an answer that nobody asked for."""
+    noise = chance.randbytes(chance.randrange(1, 60))
+    npdu = bytes([1, chance.choice([0, 4, 0x20, 0x28, 0x80])]) + noise
+    apdu = bytes([chance.choice([0x00, 0x10, 0x20, 0x30, 0x3C, 0x40, 0x50, 0x60, 0x70])]) + noise
+    body = chance.choice([noise, npdu, b"\x01\x00" + apdu, b"\x01\x04" + apdu])
+    bvll = chance.choice([b"\x81\x0a", b"\x81\x0b", b"\x81" + chance.randbytes(1)])
+    return chance.choice([noise, bvll + (len(body) + 4).to_bytes(2) + body])
+
+
+def test_orders_of_strangers_are_refused(rig: Rig) -> None:
+    """Nobody can silence the gateway's stack, or change its objects, over the network."""
+    session = rig.join()
+    session.find(20.0)
+    silence = bytes.fromhex("810a0000 0104 000501 11 09ff 1901".replace(" ", ""))
+    packet = silence[:2] + len(silence).to_bytes(2) + silence[4:]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.settimeout(10)
+        stranger.bind(("127.0.0.13", 0))
+        stranger.sendto(packet, ("127.0.0.1", rig.port))
+        answer = stranger.recv(100)
+    assert answer[6] >> 4 in (5, 6), "an error or a reject"
+    assert works(session)
+
+
+def test_dead_devices_cost_the_living_nothing(rig: Rig) -> None:
+    """While 80 devices that are not there are asked all the time, one that is there answers as fast as ever."""
+    living = rig.join()
+    living.find(20.0)
+    over = threading.Event()
+
+    def ask(session: BacnetSession) -> None:
+        while not over.is_set():
+            failed(session.find, 0.3)
+            failed(session.read, [Ref(AV, 1)], timeout=1.0)
+
+    dead = [threading.Thread(target=ask, args=(rig.join(f"127.0.1.{number}"),)) for number in range(1, 81)]
+    for thread in dead:
+        thread.start()
+    time.sleep(0.5)
+    took = []
+    for _ in range(40):
+        began = time.monotonic()
+        assert living.read([Ref(AV, 1)], timeout=5.0) == [Item("real", 1.5)]
+        took.append(time.monotonic() - began)
+    over.set()
+    for thread in dead:
+        thread.join(20)
+    took.sort()
+    print(f"median {took[20] * 1e3:.1f} ms, longest {took[-1] * 1e3:.1f} ms")
+    assert took[20] < 0.05 * PATIENCE
