@@ -32,7 +32,7 @@ from gateway.jobs import ReadJob, RevertJob, WriteJob
 from gateway.model import DeviceState, LastValue, PointError, Quality, Reading, Register
 from gateway.ticket import Ticket
 from gateway.worklist import QUEUE_LIMIT
-from tests.fakes import FakeClock, RecordingOutlet, TestDebt, TestWarrant, Wire, point, spec
+from tests.fakes import FakeClock, RecordingOutlet, ScriptedInterface, TestDebt, TestWarrant, Wire, point, spec
 
 A, B, C = (point(name, writable=True) for name in "abc")
 SILENT = Transient("no answer")
@@ -260,6 +260,18 @@ def test_attempts_back_off_up_to_half_a_minute() -> None:
     rig.poll(a=1.0)
     rig.next_poll(a=SILENT)
     assert rig.device.step() == pytest.approx(rig.clock.now() + 0.5)
+
+
+def test_an_interface_may_want_to_be_tried_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is the longest pause is."""
+    monkeypatch.setattr(ScriptedInterface, "longest_pause", 4.0)
+    rig = Rig(A)
+    rig.wire.down = Unreachable("no such port")
+    pauses = []
+    for _ in range(8):
+        pauses.append(rig.device.step() - rig.clock.now())
+        rig.clock.advance(pauses[-1])
+    assert 2 <= max(pauses) <= 4
 
 
 def test_time_spent_offline_is_not_missed() -> None:

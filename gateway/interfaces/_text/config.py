@@ -30,6 +30,18 @@ def _escaped(value: str) -> str:
     return value
 
 
+def _end(value: str) -> str:
+    if not value:
+        raise ValueError("a line needs an end")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isascii() or not all("!" <= char <= "~" for char in value):
+        raise ValueError("an address is printable ASCII without blanks")
+    return value
+
+
 Escaped = Annotated[str, Field(max_length=32), AfterValidator(_escaped)]
 """A few characters, with escapes."""
 
@@ -60,7 +72,7 @@ class SerialConfig(DriverConfig):
 
     device_address: Place = Field(validation_alias=AliasChoices("device_address", "host"))
     port: int = Field(default=0, validate_default=True, ge=0, le=65535)
-    address: str = Field("", max_length=32, pattern=r"^[!-~]*$")
+    address: Annotated[str, Field(max_length=32), AfterValidator(_printable)] = ""
     timeout: float = Field(1, gt=0, le=60)
     retries: int = Field(0, ge=0, le=10)
     listen: bool = False
@@ -70,7 +82,7 @@ class SerialConfig(DriverConfig):
     error_pattern: str = ""
 
     start: Escaped = ""
-    terminator: Annotated[Escaped, Field(min_length=1)] = "\r\n"
+    terminator: Annotated[Escaped, AfterValidator(_end)] = "\r\n"
     request_start: Escaped | None = None
     request_terminator: Escaped | None = None
     checksum: Checksum | None = None

@@ -27,7 +27,7 @@ def row(name: str, pattern: str = "", request: str = "", **columns: Any) -> dict
     return {column: cell for column, cell in cells.items() if cell != ""}
 
 
-def make(place: Path | int, lent: Environment | None = None, **config: Any) -> Interface:
+def make(place: Path | str | int, lent: Environment | None = None, **config: Any) -> Interface:
     """An interface to a serial port or a port of this machine's loopback, not yet open."""
     where = {"device_address": "127.0.0.1", "port": place} if isinstance(place, int) else {"device_address": str(place)}
     return Interface(Interface.Config.model_validate({**where, "timeout": 0.3, **config}), lent or env())
