@@ -1,0 +1,244 @@
+"""BACnet/IP, with VOLTTRON's ``bacnet`` registry; see docs/drivers/bacnet.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, cast
+
+from gateway.errors import BadValue, ConfigFault, ReadOnly
+from gateway.interfaces._bacnet import names
+from gateway.interfaces._bacnet.chores import Chores
+from gateway.interfaces._bacnet.codec import is_faulty, item_of, quality_of, raw_of
+from gateway.interfaces._bacnet.config import BacnetConfig, ip_of
+from gateway.interfaces._bacnet.learned import Learned, Object
+from gateway.interfaces._bacnet.peer import REFUSALS, Peer, point_error, read_trouble
+from gateway.interfaces._bacnet.plan import LEAST, BacnetBatch, Chore, Limits, halves, plan, single
+from gateway.interfaces._bacnet.rows import BacnetRegister, BacnetRow, make
+from gateway.interfaces._bacnet.values import Changed, Failure, Item, Lapsed, Ref, RequestFailed, Restarted
+from gateway.interfaces._bacnet.writes import has_slots, taken
+from gateway.interfaces.base import Batch, Environment, MaySend, Split
+from gateway.interfaces.base import Interface as Base
+from gateway.model import PointError, Quality, Register, Scalar, Taken
+
+NO_MULTIPLE = frozenset({"unrecognized-service", "optional-functionality-not-supported"})
+"""What a device says that does not have ReadPropertyMultiple."""
+TOO_LONG = frozenset({"segmentation-not-supported", "buffer-overflow", "apdu-too-long", "out-of-resources"})
+"""What it says when the answer would not fit into what it can send."""
+MOST_PLANS = 256
+USUAL_APDU, OWN_APDU = 480, 1476
+"""Octets of an answer, where a device has not told, and that we take at most."""
+
+
+class Interface(Base):
+    """One BACnet device."""
+
+    Config = BacnetConfig
+    Row = BacnetRow
+
+    def __init__(self, config: BacnetConfig, env: Environment) -> None:
+        super().__init__(config, env)
+        self._peer = Peer(config, env, lambda: self.wake())
+        self._learned = Learned()
+        self._facts: tuple[str, ...] = ()
+        self._chores = Chores(config, self._learned)
+        self._watched: dict[Ref, list[BacnetRegister]] = {}
+        self._slots: dict[Object, bool] = {}
+        self._doubts: dict[str, Quality] = {}
+        self._faulty: set[Ref] = set()
+        self._plans: dict[tuple[int, ...], list[BacnetBatch]] = {}
+        self.quality = self._doubts
+
+    def check(self) -> None:
+        """ConfigFault if the gateway may not use that address, or lacks the BACnet stack."""
+        for key in ("device_address", "bbmd"):
+            ip = ip_of(getattr(self.config, key) or "")
+            if ip is not None and not self.env.allow.address(ip):
+                raise ConfigFault(f"{ip} is in no network of the setting allow.networks", key)
+        if find_spec("bacpypes3") is None:
+            raise ConfigFault('BACnet needs more packages: install the gateway with its extra "bacnet"', "driver_type")
+
+    def link(self) -> tuple[object, ...]:
+        """The local interface and the device."""
+        target = self.config.target
+        return ("bacnet", self.config.local, target.address if target.device_id is None else target.device_id)
+
+    def target(self, register: Register) -> Ref:
+        """The property of the object."""
+        return cast(BacnetRegister, register).ref
+
+    def learned(self) -> tuple[str, ...]:
+        """What was found out: see ``_bacnet.learned``."""
+        facts = self._learned.facts()
+        if facts != self._facts:
+            self._facts = facts
+        return self._facts
+
+    def recall(self, facts: Sequence[str]) -> None:
+        """Go on with what was learned before."""
+        self._learned = Learned(facts)
+        self._facts = tuple(facts)
+        self._chores = Chores(self.config, self._learned)
+        self._slots = dict.fromkeys(self._learned.plain, False)
+
+    @classmethod
+    def described(cls, registers: Sequence[Register], facts: Sequence[str]) -> Sequence[Register]:
+        """With units that the registry does not name, and the texts of states."""
+        learned = Learned(facts)
+        return [_described(cast(BacnetRegister, register), learned) for register in registers]
+
+    def _register(self, row: BacnetRow) -> BacnetRegister:
+        return make(row, self.config)
+
+    def _open(self) -> None:
+        if self._peer.session is None:
+            self._watched.clear()
+            self._chores.begin()
+            self._peer.open()
+            self._plans.clear()
+
+    def _close(self) -> None:
+        self._peer.close()
+
+    # ---- reading
+
+    def _plan(self, registers: Sequence[Register]) -> list[Batch]:
+        places = cast(Sequence[BacnetRegister], registers)
+        key = tuple(map(id, registers))
+        if key not in self._plans:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan(places, self._limits(), self._faulty)
+        if self._peer.session is None:
+            return list(self._plans[key])
+        if not self.urgent:
+            self._watch(places)
+        return [*self._chores.due(places, self._limits(), self.env.clock.now(), self.urgent), *self._plans[key]]
+
+    def _limits(self) -> Limits:
+        facts = self._peer.facts
+        octets = min(facts.max_apdu if facts else USUAL_APDU, OWN_APDU, self._learned.octets or OWN_APDU)
+        alone = self._learned.single or not self.config.use_read_multiple
+        return Limits(max(octets, LEAST), self.config.max_per_request, alone, self.config.status_flags)
+
+    def _watch(self, places: Sequence[BacnetRegister]) -> None:
+        """Have changes told of the points that want it; the network keeps the subscriptions alive."""
+        session = self._peer.session
+        for place in [place for place in places if place.cov]:
+            known = self._watched.setdefault(place.ref, [])
+            if not known and session is not None:
+                session.subscribe(place.ref, lifetime=self.config.cov_lifetime, confirmed=self.config.cov_confirmed)
+            if place not in known:
+                known.append(place)
+
+    def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
+        if isinstance(batch, Chore):
+            self._chores.do(batch, self._peer, self.env.clock.now())
+            return {}
+        assert isinstance(batch, BacnetBatch)
+        try:
+            items = self._peer.read(batch.refs, batch.multiple)
+        except RequestFailed as failed:
+            return self._refused(batch, failed.failure)
+        values, at = {}, 0
+        for register, count in zip(batch.registers, batch.counts, strict=True):
+            values[register.name] = self._value(register, items[at])
+            if count > 1:
+                self._judge(register, *items[at + 1 : at + count])
+            at += count
+        return values
+
+    def _refused(self, batch: BacnetBatch, failure: Failure) -> dict[str, Scalar | PointError]:
+        """The request failed as a whole: ask for less, or take it for what is wrong with the one point."""
+        if failure.kind not in REFUSALS:
+            raise read_trouble(failure)
+        if not batch.multiple:
+            return {batch.registers[0].name: point_error(failure)}
+        if failure.reason in NO_MULTIPLE:
+            self._learned.single = True
+            parts = [single(register) for register in batch.registers]
+        else:
+            parts = halves(batch, self._limits(), self._faulty)
+            if failure.reason in TOO_LONG and len(parts) > 1:
+                self._learned.octets = max(LEAST, *(part.octets for part in parts))
+        self._plans.clear()
+        raise Split(parts)
+
+    def _value(self, register: BacnetRegister, told: Item | Failure) -> Scalar | PointError:
+        if isinstance(told, Failure):
+            return point_error(told)
+        return raw_of(register, told, self._texts(register))
+
+    def _texts(self, register: BacnetRegister) -> Sequence[str]:
+        return self._learned.texts.get(_object(register), ()) if register.textual else ()
+
+    def _judge(self, register: BacnetRegister, flags: Item | Failure, why: Item | Failure | None = None) -> None:
+        """Take in what the device says against a value."""
+        told = flags if isinstance(flags, Item) else None
+        quality = quality_of(told, why if isinstance(why, Item) else None)
+        if quality is not None:
+            self._doubts[register.name] = quality
+        elif register.name in self._doubts:
+            del self._doubts[register.name]
+        if is_faulty(told) is not (register.ref in self._faulty):
+            self._faulty ^= {register.ref}
+            self._plans.clear()
+
+    def _notices(self) -> list[tuple[Register, Scalar | PointError]]:
+        news: list[tuple[Register, Scalar | PointError]] = []
+        for notice in self._peer.session.notices() if self._peer.session else ():
+            if isinstance(notice, Changed):
+                self._learned.untold.pop((notice.ref.object_type, notice.ref.instance), None)
+                news += self._changed(notice)
+            elif isinstance(notice, Lapsed):
+                self._learned.untold[notice.ref.object_type, notice.ref.instance] = notice.failure.message
+            elif isinstance(notice, Restarted):
+                self._chores.begin()
+                self._slots = dict.fromkeys(self._learned.plain, False)
+        return news
+
+    def _changed(self, notice: Changed) -> list[tuple[Register, Scalar | PointError]]:
+        value, flags = notice.items.get(names.PRESENT_VALUE), notice.items.get(names.STATUS_FLAGS)
+        watched = self._watched.get(notice.ref, [])
+        for register in watched if flags is not None else ():
+            self._judge(register, cast(Item, flags))
+        return [(register, self._value(register, value)) for register in watched if value is not None]
+
+    # ---- writing
+
+    def _relinquishes(self, register: Register) -> bool:
+        place = cast(BacnetRegister, register)
+        known = self._slots.get(_object(place))
+        if known is None:
+            known = self._slots[_object(place)] = has_slots(self._peer, place)
+            if not known:
+                self._learned.plain.add(_object(place))
+        return known
+
+    def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Taken:
+        place = cast(BacnetRegister, register)
+        if not place.writable:
+            raise ReadOnly(f'"{place.name}" is not writable')
+        slots = (raw is None and "priority" in options) or self.relinquishes(place)
+        if raw is None and not slots:
+            raise BadValue(f'"{place.name}" has no priority array in the device: there is nothing below what it holds')
+        priority = options.get("priority", place.priority) if slots else None
+        if place.textual:
+            self._chores.texts_of(place, self._peer)
+        datatype, value = ("null", None) if raw is None else item_of(place, raw, self._texts(place))
+        self._peer.write(place.ref, datatype, value, priority, may_send)
+        decode: Callable[[Item], Scalar | PointError] = partial(self._value, place)
+        return taken(self._peer, place, raw, priority, not self._limits().single, decode)
+
+
+def _object(register: BacnetRegister) -> Object:
+    return register.ref.object_type, register.ref.instance
+
+
+def _described(register: BacnetRegister, learned: Learned) -> Register:
+    texts = learned.texts.get(_object(register)) if register.textual else None
+    units = learned.units.get(_object(register), "") if register.is_value and not register.units else register.units
+    enum = dict(enumerate(texts, 1)) if texts else register.enum
+    return replace(register, units=units, enum=enum)
