@@ -23,8 +23,8 @@ from gateway.errors import (
 from gateway.interfaces._bacnet.rows import BacnetRegister, BacnetRow
 from gateway.interfaces._bacnet.values import Changed, Failure, Item, Lapsed, Ref, Restarted
 from gateway.interfaces.bacnet import Interface
-from gateway.interfaces.base import Environment, Split
-from gateway.model import Masked, PointError, Quality, Register, Scalar
+from gateway.interfaces.base import Environment
+from gateway.model import Masked, PointError, Quality, Scalar
 from tests.fakes import FakeClock, Gate
 from tests.interfaces.bacnet.paper import FLAGS, LOST, RELIABILITY, TEXTS, TIMEOUT, UNITS, UNREACHABLE, Paper, flags
 from tests.interfaces.contract import InterfaceContract, Peer, poll
@@ -273,7 +273,7 @@ def test_what_the_device_says_against_a_value_goes_with_it() -> None:
     assert rig.interface.quality == {"SAT": Quality(("fault", "out_of_service"))}
     rig.poll()
     assert rig.interface.quality == {"SAT": Quality(("fault", "out_of_service"), "open-loop")}
-    rig.device.objects[0, 1] |= {FLAGS: flags()}
+    rig.device.objects[0, 1] |= {FLAGS: flags(), RELIABILITY: Item("enumerated", 0)}
     rig.poll()
     assert rig.interface.quality == {}
     rig.device.log.clear()
@@ -335,7 +335,7 @@ def test_closing_leaves_the_session() -> None:
 # ---- changes that are told
 
 
-COV = [row("SAT", "analogInput", COV_Flag="TRUE", Units="K"), row("Fan", "binaryValue", 5, cov_flag="true", Writable="TRUE")]
+COV = [row("SAT", "analogInput", COV_Flag="TRUE", Units="K"), row("Fan", "binaryValue", 5, COV_Flag="yes", Writable="TRUE")]
 
 
 def changed(ref: Ref, value: Item, told: Item | None = None) -> Changed:
@@ -551,8 +551,8 @@ def test_values_that_the_datatype_can_not_hold_are_refused_before_the_wire() -> 
         row("Number", "integer-value", 1, Writable="TRUE"),
     ).open()
     for name, value in (("Setpoint", 1e39), ("Mode", -1), ("Number", 2**31)):
+        rig.interface._slots[rig[name].ref.object_type, rig[name].ref.instance] = True
         with pytest.raises(OutOfRange):
-            rig.interface._slots[rig[name].ref.object_type, rig[name].ref.instance] = True
             rig.write(name, value)
     assert rig.device.writes == []
 
@@ -590,5 +590,3 @@ class TestPaperContract(InterfaceContract):
         """A device with points of most kinds, and a scaled one."""
         rows = [*ROWS, row("Scaled", "analogValue", 8, Scale="0.5", Writable="TRUE"), row("Plain", "analogValue", 7)]
         return PaperPeer(hall().commandable((2, 8), real(2.0)).add((2, 7), real(3.0)), rows)
-
-
