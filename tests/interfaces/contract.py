@@ -70,7 +70,7 @@ def poll(interface: Interface, registers: list[Register]) -> dict[str, Scalar | 
 
 
 def checked_parts(batch: Batch, split: Split) -> list[Batch]:
-    """The smaller batches that stand for a refused one: together they are the whole of it, each is another one, and no longer."""
+    """The batches that stand for a refused one: together they are the whole of it, each is another one and no longer."""
     assert [register for part in split.batches for register in part.registers] == list(batch.registers)
     assert all(len(part.registers) <= len(batch.registers) and part != batch for part in split.batches)
     return list(split.batches)
