@@ -43,6 +43,10 @@ class Done:
 
 Command = Callable[..., Done]
 
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None and "CI" not in os.environ, reason="needs openssl: apt install openssl"
+)
+
 
 @pytest.fixture(scope="module")
 def town(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -189,6 +193,28 @@ def test_no_gateway_is_exit_code_2(town: Site) -> None:
     assert result.stderr.startswith(("no gateway listens to", "no answer to"))
 
 
+@needs_openssl
+def test_a_broker_that_wants_a_certificate(own_broker: Callable[..., OwnBroker], tmp_path: Path, site: Site) -> None:
+    """With --cert and --key one is let in, under the name in the certificate; without, the broker is closed."""
+    authority = Authority(tmp_path / "authority").begin()
+    cert, key = authority.issue("broker", f"IP:{localbroker.HOST}")
+    mine, my_key = authority.issue("carol")
+    port = localbroker.free_port()
+    files = [f"cafile {authority.ca}", f"certfile {cert}", f"keyfile {key}", "require_certificate true"]
+    broker = own_broker(lines=[f"listener {port} {localbroker.HOST}", *files])
+    client, edge = site.connect(url=broker.url), site.gateway(url=str(broker.url))
+    client.publish("config/devices/C/B/D", fake(*POINTS), retain=True)
+    client.online("C/B/D")
+    words = ["get", "C/B/D", "fixed", "--broker", f"mqtts://{localbroker.HOST}:{port}", "--prefix", site.prefix]
+    words += ["--ca", str(authority.ca), "--as", "carol", "--timeout", "5"]
+    result = CliRunner().invoke(main, [*words, "--cert", str(mine), "--key", str(my_key)])
+    assert (result.exit_code, result.stdout) == (0, "50.0\n"), result.stderr
+    assert CliRunner().invoke(main, words).exit_code == 2
+    wrong = CliRunner().invoke(main, [*words, "--cert", str(mine), "--key", str(key)])
+    assert (wrong.exit_code, "no connection to" in wrong.stderr) == (2, True)
+    edge.stop()
+
+
 ACL = """\
 user viewer
 topic read #
@@ -199,8 +225,6 @@ topic write rpc/viewer/get_point/#
 @pytest.fixture
 def guarded(own_broker: Callable[..., OwnBroker], tmp_path: Path) -> list[str]:
     """The options for a broker that speaks TLS, wants a password, and lets its one user read alone."""
-    if shutil.which("openssl") is None and "CI" not in os.environ:
-        pytest.skip("needs openssl: apt install openssl")
     authority = Authority(tmp_path / "authority").begin()
     cert, key = authority.issue("broker", f"IP:{localbroker.HOST}")
     passwords, acl, secret = (tmp_path / name for name in ("passwords", "acl", "secret"))
@@ -214,6 +238,7 @@ def guarded(own_broker: Callable[..., OwnBroker], tmp_path: Path) -> list[str]:
     return ["--broker", url, "--ca", str(authority.ca), "--username", "viewer", "--password-file", str(secret)]
 
 
+@needs_openssl
 def test_a_guarded_broker(guarded: list[str], tmp_path: Path) -> None:
     """With CA and password one is let in; what the access rules forbid, a wrong password and a strange CA are told."""
 

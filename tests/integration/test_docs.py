@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from gateway import child, localbroker
+from gateway.methods import Methods
+from gateway.rpc import WRITING
 from tests.integration.brokers import OwnBroker
 from tests.integration.devices import fake
 from tests.integration.waiting import eventually
@@ -105,6 +107,16 @@ def test_writing_safely(tmp_path: Path, demo: str) -> None:
     reader = Reader(tmp_path, PORT=demo)
     assert reader.follow(ROOT / "docs/how-to/write-safely.md") > 6
     assert '"reverts_pending":0' in reader.output("mosquitto_sub -V 5 -p $PORT -C 1 -t devices/demo/office/ahu1/status")
+
+
+def test_every_method_from_a_shell(tmp_path: Path, demo: str) -> None:
+    """Each command of the page on asking from a shell shows what the page says, and no method is left out."""
+    document = ROOT / "docs/how-to/ask-from-a-shell.md"
+    assert Reader(tmp_path, PORT=demo).follow(document) > 35
+    text = document.read_text()
+    reading = set(Methods(None, None, None, None).table())  # type: ignore[arg-type]  # nothing is called
+    others = {"list_leases", "list_events", "get_override_devices", "get_override_patterns"}
+    assert {name for name in WRITING | reading | others if f"rpc/alice/{name}" not in text} == set()
 
 
 def test_the_tutorial(tmp_path: Path, demo: str, own_broker: Callable[..., OwnBroker]) -> None:
