@@ -40,6 +40,9 @@ coverage: SCALE ?= 0.1
 coverage: install ## run all tests and tell which lines they miss
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
+docs: install ## write the tables of the reference that the code says itself
+	@$(BIN)/python docs/generate.py
+
 lint: install ## check form, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -78,4 +81,4 @@ clean: ## remove what was made, .venv too
 	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo test test-long coverage lint bench isolation lock wheel sbom audit clean
+.PHONY: help install docs demo test test-long coverage lint bench isolation lock wheel sbom audit clean

@@ -31,6 +31,8 @@ GatewayError
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class GatewayError(Exception):
     """Base of all: ``code`` is the word on the wire, ``message`` is for people, ``data`` for programs."""
@@ -205,3 +207,75 @@ class ConfigFault(DeviceError):
 
 LEFT_NOTHING = (DeadlinePassed, NotSent)
 """Errors of a write that was let through to the wire and, it is certain, has not left."""
+
+
+class Row(NamedTuple):
+    """What a code means, what the caller does next, and what its ``data`` may hold."""
+
+    meaning: str
+    next: str
+    data: str = ""
+
+
+TABLE = {
+    "bad_request": Row(
+        "the request can not be understood, or may not come this way",
+        "mend it; the message says what is wrong",
+        "`response_topic` if that is what is refused; `patterns`: those in force, if one that is not was to be taken back",
+    ),
+    "unknown_method": Row("there is no such method", "mend its name", "`methods`: all there are"),
+    "unknown_device": Row("no device of the gateway has that path", "mend the path, or configure the device"),
+    "unknown_point": Row("the device has no such point", "mend the name; `list_points` lists them"),
+    "read_only": Row("the point is not writable", "do not write it; if it can be, say `Writable` in the registry"),
+    "bad_value": Row(
+        "the value is not of the point's type; in a reading: what the device holds is no value of the point",
+        "send one that is",
+        "`enum`: the texts that it takes",
+    ),
+    "out_of_range": Row(
+        "the value is outside the point's limits, or too far from what it has",
+        "send one that is not; go a long way in steps",
+        "`min`, `max`; or `max_step`, `present`",
+    ),
+    "lease_required": Row("the device may be written under a lease only", "`acquire_lease`, then write"),
+    "leased_by_other": Row(
+        "another task holds the device or has reserved it, perhaps one of your own",
+        "wait until then; or ask with `HIGH`, before which some leases give way",
+        "`task`, `holder`, `from`, `until`",
+    ),
+    "overridden": Row(
+        "an override is in force on the device",
+        "wait until it is taken back; `get_override_patterns` says until when",
+    ),
+    "lease_lost": Row(
+        "the lease or fence that the request names is not in force, or there is none to renew or release",
+        "do not go on as if you had the device; acquire a new one",
+    ),
+    "device_offline": Row(
+        "the device does not answer at present",
+        "ask again after `next_try`; the gateway keeps trying",
+        "`next_try`: seconds until then",
+    ),
+    "device_rejected": Row(
+        "the device answered with a refusal, or took another value",
+        "see the message; the same again will not do",
+    ),
+    "timeout": Row("there was no answer in time; of a write: nothing was written", "ask again"),
+    "outcome_unknown": Row(
+        "a write was sent, and no answer came: it may have been carried out or not",
+        "read the point back before anything else",
+        "`read_back`: what the point held right after, if there was time to look",
+    ),
+    "busy": Row(
+        "too much waits, the device's configuration or lease has just changed, or what was written is being given back",
+        "ask again later, and more slowly",
+        "`reason`: `rate`, `revert_pending`, or `min_write_interval` with `retry_after` in seconds",
+    ),
+    "unavailable": Row(
+        "the gateway or the device is being stopped, or the journal can not be written",
+        "ask again later; if it stays so, see the gateway's status",
+    ),
+    "misconfigured": Row("the device has no working configuration", "see its status, which says what to mend"),
+    "internal": Row("a failure in the gateway or a driver", "see its log, and report it"),
+}
+"""The codes of the contract; ``make docs`` writes docs/reference/errors.md from it."""

@@ -7,10 +7,12 @@ import pytest
 
 from gateway import errors
 from gateway.errors import (
+    TABLE,
     BadRequest,
     ConfigFault,
     DeviceError,
     GatewayError,
+    NotSent,
     OutOfRange,
     PointFailed,
     RequestError,
@@ -44,14 +46,15 @@ CODES = {
 
 
 def test_codes_are_those_of_the_contract() -> None:
-    """The classes carry the codes of the public table, no other and all of them."""
-    assert {cls.code for cls in CLASSES.values()} == CODES
+    """The classes and the table have the codes of the contract, no other and all of them, and each says what to do next."""
+    assert {cls.code for cls in CLASSES.values()} == TABLE.keys() == CODES
+    assert all(row.meaning and row.next for row in TABLE.values())
 
 
 def test_each_class_to_raise_says_its_code() -> None:
-    """Only DeviceError, which stands for its classes, BadRequest, whose code is its base's, and PointFailed have none."""
+    """Only DeviceError, which stands for its classes, PointFailed, and those whose code is their base's have none."""
     silent = {cls for cls in CLASSES.values() if "code" not in vars(cls)}
-    assert silent == {DeviceError, BadRequest, PointFailed}
+    assert silent == {DeviceError, BadRequest, PointFailed, NotSent}
 
 
 def test_failed_point_keeps_its_own_code() -> None:
@@ -64,14 +67,13 @@ def test_tree_at_the_top_is_the_tree_of_classes() -> None:
     """The drawing in the module's docstring names each class below its base, with its code."""
     drawn = re.findall(r"^([│ ]*)[├└]── (\w+) +(\S+)", errors.__doc__ or "", re.MULTILINE)
     assert {name for _, name, _ in drawn} == set(CLASSES) - {"GatewayError"}
-    base: type[GatewayError] = GatewayError
+    bases: list[type[GatewayError]] = [GatewayError]
     for indent, name, code in drawn:
         cls = CLASSES[name]
-        base = base if indent else GatewayError
-        assert cls.__base__ is base, name
-        if cls in (RequestError, DeviceError):
-            base = cls
-        elif cls is not PointFailed:
+        del bases[len(indent) // 4 + 1 :]
+        assert cls.__base__ is bases[-1], name
+        bases.append(cls)
+        if cls not in (RequestError, DeviceError, PointFailed):
             assert code == cls.code, name
 
 
