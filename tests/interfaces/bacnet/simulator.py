@@ -43,6 +43,8 @@ class SimDevice:
     segmentation: str = "segmented-both"
     multiple: bool = True
     """Whether it knows ReadPropertyMultiple."""
+    bbmd: bool = False
+    """Whether it takes foreign devices and sends broadcasts on for them."""
 
 
 def free_udp_port(host: str = "127.0.0.1") -> int:
@@ -112,6 +114,7 @@ async def _serve(devices: Sequence[dict[str, Any]]) -> None:
 
 def _device(d: dict[str, Any]) -> Any:
     from bacpypes3.app import Application
+    from bacpypes3.basetypes import BDTEntry, IPMode
     from bacpypes3.local.analog import AnalogInputObject, AnalogValueObject
     from bacpypes3.local.binary import BinaryValueObject
     from bacpypes3.local.cmd import Commandable
@@ -135,6 +138,15 @@ def _device(d: dict[str, Any]) -> Any:
     if not d["multiple"]:
         Device.do_ReadPropertyMultipleRequest = None
 
+    address = f"{d['address']}/8:{d['port']}"
+    mode: dict[str, Any] = {}
+    if d["bbmd"]:
+        mode = {
+            "bacnetIPMode": IPMode.bbmd,
+            "bbmdAcceptFDRegistrations": True,
+            "bbmdForeignDeviceTable": [],
+            "bbmdBroadcastDistributionTable": [BDTEntry(f"{d['address']}:{d['port']}")],
+        }
     ok = [0, 0, 0, 0]
     objects: list[Any] = [
         DeviceObject(
@@ -146,7 +158,7 @@ def _device(d: dict[str, Any]) -> Any:
             maxApduLengthAccepted=d["max_apdu"],
             segmentationSupported=d["segmentation"],
         ),
-        NetworkPortObject(f"{d['address']}/8:{d['port']}", objectIdentifier=("network-port", 1), objectName="NetworkPort-1"),
+        NetworkPortObject(address, objectIdentifier=("network-port", 1), objectName="NetworkPort-1", **mode),
     ]
     for n in range(1, d["analog_values"] + 1):
         objects.append(

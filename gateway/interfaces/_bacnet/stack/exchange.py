@@ -109,6 +109,7 @@ class Exchange:
             except (TimeoutError, Full):
                 raise Failed(BUSY if guard is None else LATE) from None
             try:
+                await self._know_the_way(address, until)
                 answer = await self._tries(address, service, data, until, retries, guard)
             except TimeoutError:
                 lane.silent = True
@@ -120,6 +121,19 @@ class Exchange:
                 raise Failed(LATE) from None
             lane.silent = False
             return answer
+
+    async def _know_the_way(self, address: Address, until: float) -> None:
+        """Have the router to a remote network known before the request is made, which would wait for it in the stack."""
+        if not address.is_remotestation:
+            return
+        nsap, net = self._app.nsap, address.addrNet
+        routers = [await nsap.router_info_cache.get_path_info(local, net) for local in nsap.adapters]
+        if net in nsap.adapters or any(routers):
+            return
+        asked = self._app.nse.who_is_router_to_network(network=net)
+        await asyncio.wait([asked], timeout=until - asyncio.get_running_loop().time())
+        if not (asked.done() and asked.result()):
+            raise Failed(Failure("unreachable", f"no router tells the way to network {net}"))
 
     async def _tries(
         self, address: Address, service: int, data: bytes, until: float, retries: int, guard: Guard | None

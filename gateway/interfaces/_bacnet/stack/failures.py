@@ -8,9 +8,6 @@ from bacpypes3.basetypes import ErrorClass, ErrorCode
 from gateway.interfaces._bacnet.services import Refused
 from gateway.interfaces._bacnet.values import Failure
 
-NO_ROUTE = ("communication", "unknown-route")
-"""By which the stack says that it knows no router to a network."""
-
 
 class Failed(Exception):
     """A request came to nothing."""
@@ -35,8 +32,6 @@ def refusal(answer: ErrorRejectAbortNack) -> Failure:
         reason = str(answer.apduAbortRejectReason)
         return Failure("reject", f"the device rejected the request: {reason}", reason)
     names = str(getattr(answer, "errorClass", "")), str(getattr(answer, "errorCode", ""))
-    if names == NO_ROUTE:
-        return Failure("unreachable", "no router tells the way to its network", names[1], names[0])
     return Failure("error", f"the device answered with an error: {names[1]} ({names[0]})", names[1], names[0])
 
 
