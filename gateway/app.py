@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import resource
@@ -13,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from gateway import __version__
+from gateway import __version__, healthfile
 from gateway.actuator.notices import Notices
 from gateway.actuator.office import Office
 from gateway.addressing import Addressing
@@ -25,12 +26,14 @@ from gateway.clock import Clock, SystemClock
 from gateway.coordinator import Coordinator
 from gateway.faultpoint import FaultPoint, from_environment, passing
 from gateway.fleet import Fleet
+from gateway.health import Health
 from gateway.interfaces._bacnet.life import Options
 from gateway.interfaces._bacnet.network import BacnetNetworks
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
 from gateway.methods import Methods
 from gateway.model import Connected, Event, Message, Outgoing
+from gateway.notify import Notifier
 from gateway.payloads import dump
 from gateway.publisher import Publisher
 from gateway.queues import ControlQueue, DataQueue
@@ -42,6 +45,7 @@ from gateway.stats import Stats
 from gateway.store.state import StateDb
 from gateway.sync.order import Doors
 from gateway.topics import Topics, matches
+from gateway.vitals import Vitals, faults_from_environment
 
 log = structlog.get_logger()
 
@@ -49,6 +53,8 @@ LINGER = 0.005
 """Seconds that a reading may wait for others to be sent with it."""
 STOP_WITHIN = 9.0
 """Seconds for a whole stop."""
+GIVE_UP = 3.0
+"""Seconds over that after which the process ends all the same, if what it stops waits for something that hangs."""
 STACK = 512 * 1024
 """Bytes of stack for each thread: address space, not memory, but a thousand threads of 8 MiB add up."""
 
@@ -56,9 +62,12 @@ STACK = 512 * 1024
 class Gateway:
     """Everything that runs for one set of settings."""
 
-    def __init__(self, settings: Settings, clock: Clock, instance: str, fault_point: FaultPoint = passing) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, instance: str, vitals: Vitals, fault_point: FaultPoint = passing
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self.vitals = vitals
         self.stopping = threading.Event()
         self.topics = topics = Topics(settings.gateway_id, settings.topic_prefix, settings.json_rpc)
         self.control_queue = ControlQueue(clock)
@@ -151,11 +160,12 @@ class Gateway:
     def start(self) -> None:
         """Start everything; returns at once."""
         log.info("the gateway starts", id=self.settings.gateway_id, broker=str(self.settings.broker.url))
-        self.office.start()
-        self.rpc.start()
-        self.control.start()
-        self.data.start()
-        self.coordinator.start()
+        self.vitals.others.append(self.fleet.late)
+        self.office.start(self.vitals)
+        self.rpc.start(self.vitals)
+        self.control.start(self.vitals)
+        self.data.start(self.vitals)
+        self.coordinator.start(self.vitals)
 
     def stop(self) -> list[str]:
         """Stop everything in reverse order; the names of threads that did not end in time.
@@ -242,7 +252,29 @@ def run(settings: Settings) -> int:
     threading.stack_size(STACK)
     _raise_file_limit()
     _make_directory(settings.state_dir)
-    gateway = Gateway(settings, SystemClock(), os.urandom(8).hex(), from_environment(os.environ))
+    clock, environ = SystemClock(), os.environ
+    vitals = Vitals(clock, faults_from_environment(environ))
+    gateway = Gateway(settings, clock, os.urandom(8).hex(), vitals, from_environment(environ))
+    folder, notifier = healthfile.directory(environ, settings.state_dir), Notifier.from_environment(environ)
+    health = Health(folder, settings.gateway_id, clock, vitals, gateway.board, (gateway.data, gateway.control), notifier)
+    vitals.patience = health.patience
+    stop = _signals()
+    gc.freeze()
+    gateway.start()
+    health.begin()
+    while not stop.wait(health.interval):
+        health.look()
+    log.info("the gateway stops")
+    health.stopping()
+    faulthandler.dump_traceback_later(STOP_WITHIN + GIVE_UP, exit=True)  # says where each thread hangs
+    left = gateway.stop()
+    health.stopped()
+    faulthandler.cancel_dump_traceback_later()
+    return 1 if left else 0
+
+
+def _signals() -> threading.Event:
+    """What is set by SIGTERM and SIGINT."""
     stop = threading.Event()
 
     def asked(_number: int, _frame: Any) -> None:
@@ -250,11 +282,7 @@ def run(settings: Settings) -> int:
 
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
-    gc.freeze()
-    gateway.start()
-    stop.wait()
-    log.info("the gateway stops")
-    return 1 if gateway.stop() else 0
+    return stop
 
 
 def _make_directory(state_dir: Path) -> None:

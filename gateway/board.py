@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -178,6 +179,10 @@ class Board:
         with self._lock:
             return {path: card.told_status.state for path, card in sorted(self._cards.items())}
 
+    def counts(self) -> dict[str, int]:
+        """How many devices of ours are in each state that any is in."""
+        return dict(Counter(state.value for state in self.states().values()))
+
     def _tell(self, path: str) -> None:
         card = self._cards[path]
         if not self._open or card.config is None:
@@ -227,6 +232,11 @@ class Board:
                 self._problems[code] = message
             self.tell_gateway()
 
+    def problems(self) -> dict[str, str]:
+        """What the operator should know, by code."""
+        with self._lock:
+            return dict(sorted(self._problems.items()))
+
     def owned_by_other(self, paths: list[str]) -> None:
         """These devices in our scope belong to other gateways."""
         with self._lock:
@@ -260,7 +270,7 @@ class Board:
             "version": __version__,
             "scope": self._scope,
             "health": self.health,
-            "problems": [{"code": code, "message": text} for code, text in sorted(self._problems.items())],
+            "problems": [{"code": code, "message": text} for code, text in self.problems().items()],
             "owned_by_other": self._owned_by_other,
         }
 

@@ -27,6 +27,8 @@ from gateway.sync.order import NEVER, Doors, Order
 from gateway.sync.owners import Owners
 from gateway.sync.replayer import LinkLost, Replayer
 from gateway.topics import Topics, matches, path_fault
+from gateway.vitals import Vitals
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 
@@ -34,6 +36,8 @@ BOOT_WITHOUT_BROKER = 2.0
 """Seconds after which devices run from disk when no replay has come."""
 STATS_INTERVAL = 10.0
 LONGEST_PAUSE = 1.0
+LEAVE = 15.0
+"""Seconds in which the devices and links of a process that is displaced end."""
 
 
 class Coordinator:
@@ -65,19 +69,22 @@ class Coordinator:
         self._board = board
         self._doors = doors
         self._tell_stats = tell_stats
-        self._stopping = stopping
         self._inbox: Inbox[Event | Learned | str] = Inbox()
         instance, sentinel = ours[1], topics.sentinel()
         data_replay = Replayer(data, sentinel, self._pump, clock, f"{instance}-d")
         self._replay = replay = Replayer(control, sentinel, self._pump, clock, f"{instance}-c")
-        self._identity = Identity(topics, data_replay, ours, board, lambda: self._order.end())
+        self._identity = Identity(topics, data_replay, ours, board, self._displace)
         self._configs = Configs(topics, scope, control, replay, catalog, board)
         self._owners = Owners(topics, clock, scope, control, replay, manager, catalog, claims)
         self._linked = Linked(topics, clock, control, replay, manager, catalog, board)
         self._leftovers = Leftovers(topics, scope, control, replay, manager, catalog, claims, leased)
         parts = self._configs, self._owners, self._linked, self._leftovers
         self._order = Order(topics, clock, scope, control, *parts, manager, catalog, board, doors)
-        self._thread = threading.Thread(target=self._run, name="manager", daemon=True)
+        self._worker = Worker(
+            "manager", self._turn, stopping.is_set, begin=self._begin, finish=manager.close, failed=self._failed
+        )
+        manager.alive = self._alive
+        self._boot_at = NEVER
         self._check_due = False
         self._walk_due = False
         self._next_stats = 0.0
@@ -87,16 +94,15 @@ class Coordinator:
     @property
     def name(self) -> str:
         """The thread's name."""
-        return self._thread.name
+        return self._worker.name
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         """Begin."""
-        self._thread.start()
+        self._worker.start(vitals)
 
     def join(self, timeout: float) -> bool:
         """Wait for the end, after ``stopping`` is set and ``wake`` called; whether it came."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._worker.join(timeout)
 
     def wake(self) -> None:
         """Look at ``stopping`` now."""
@@ -112,16 +118,16 @@ class Coordinator:
 
     # ---- the loop
 
-    def _run(self) -> None:
+    def _begin(self) -> None:
         self._boot_at = self._clock.now() + BOOT_WITHOUT_BROKER
         self._manager.load(self._in_scope)
-        while not self._stopping.is_set():
-            try:
-                self._turn()
-            except Exception:
-                log.exception("the manager failed; it goes on")
-                self._board.problem("internal", "the manager failed; the gateway's log says more")
-        self._manager.close()
+
+    def _failed(self) -> None:
+        self._board.problem("internal", "the manager failed; the gateway's log says more")
+
+    def _alive(self, seconds: float = 0.0) -> None:
+        """The thread lives, and will say so again after that time at the latest."""
+        self._worker.pulse.due = self._clock.now() + seconds
 
     def _turn(self) -> None:
         try:
@@ -146,6 +152,7 @@ class Coordinator:
     def _pump(self, timeout: float) -> bool:
         """Handle what has come in, waiting up to ``timeout`` seconds for it; whether a message was among it."""
         heard = False
+        self._alive(timeout)
         for sender, event in self._inbox.take(timeout):
             heard = self._handle(sender, event) or heard
         now = self._clock.now()
@@ -177,6 +184,11 @@ class Coordinator:
             case "ended", str():
                 self._manager.ended(event)
         return False
+
+    def _displace(self) -> None:
+        """Another process has our id."""
+        self._alive(LEAVE)
+        self._order.end()
 
     def _gone(self) -> None:
         """The control link is down; before it may come back, we look who else is there."""

@@ -105,11 +105,12 @@ class Device:
 
     def wait(self, until: float) -> None:
         """Wait until that boot clock time, or until there is something to do."""
-        self.work.wait(min(until, self._wake()))  # something may have come since the step
+        self.due = min(until, self._wake())  # something may have come since the step
+        self.work.wait(self.due)
 
     def step(self) -> float:
         """Do at most one thing on the wire; the boot clock time when there is something to do again."""
-        now = self._clock.now()
+        now = self.due = self._clock.now()
         if self.work.news:
             self._take_notices()
         if revert := self.work.next_revert(now):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
 
 from gateway.device import Device
+from gateway.vitals import DEVICE_PATIENCE
 
 log = structlog.get_logger()
+
+RESTART = 1.0
+"""Seconds that a device's thread lives at least, so that one that fails at once is not begun anew without a pause."""
 
 
 class DeviceThread:
@@ -34,12 +39,23 @@ class DeviceThread:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def late(self, now: float) -> bool:
+        """Whether there was no sign of life for longer than any request may take; ``now`` is boot clock seconds."""
+        return now > self.device.due + DEVICE_PATIENCE and self._thread.is_alive()
+
     @property
     def name(self) -> str:
         """The thread's name."""
         return self._thread.name
 
     def _run(self) -> None:
+        began = time.monotonic()
+        if not self._guarded(self._work) or not self._guarded(self.device.finish):
+            self._guarded(self.device.finish)  # whoever waits has an answer all the same
+            threading.Event().wait(max(0.0, RESTART - (time.monotonic() - began)))
+        self._ended(self.device.spec.path)
+
+    def _work(self) -> None:
         device = self.device
         while not device.over:
             try:
@@ -49,7 +65,12 @@ class DeviceThread:
                     log.exception("a driver failed", device=device.spec.path, driver=device.spec.driver_type)
                 self._told = repr(error)
                 device.crashed(error)
+
+    def _guarded(self, act: Callable[[], None]) -> bool:
+        """Whether it went well. If not, the device ends, and begins anew if it is still wanted."""
         try:
-            device.finish()
-        finally:
-            self._ended(device.spec.path)
+            act()
+        except Exception:
+            log.exception("the thread of a device failed", device=self.device.spec.path)
+            return False
+        return True

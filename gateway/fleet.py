@@ -214,6 +214,10 @@ class Fleet:
             thread.stop(drain_until=deadline)
         return [thread.name for thread in threads if not thread.join(max(0.0, deadline - self._clock.now()) + LAST_REQUEST)]
 
+    def late(self, now: float) -> list[str]:
+        """The names of the threads that have shown no sign of life for too long at that boot clock time."""
+        return [thread.name for thread in list(self._threads.values()) if thread.late(now)]
+
     def counters(self) -> Counters:
         """The sum over all devices since the start; ``max_late`` is the worst of those that run."""
         running = [thread.device.counters for thread in list(self._threads.values())]

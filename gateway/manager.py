@@ -64,6 +64,8 @@ class Manager:
         self._last_good = LastGood(disk, board.problem)
         self._verdicts = Verdicts(topics, catalog, fleet, board, self._last_good)
         self.new_claims = NewClaims(clock)
+        self.alive: Callable[[], None] = lambda: None
+        """Called in long work: the thread lives."""
 
     # ---- what comes in
 
@@ -150,6 +152,7 @@ class Manager:
         for entry in judged:
             if self._stopping.is_set():
                 return
+            self.alive()
             self._judge(entry, changed.get(entry.path, 0.0))
         self._last_good.save()
         self._tell_owners()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,10 @@ class Stats:
     def payload(self) -> dict[str, Any]:
         """The stats as published; times in seconds, sizes in bytes."""
         polls = self._fleet.counters()
-        states = Counter(state.value for state in self._board.states().values())
         return {
             "timestamp": rfc3339(self._clock.wall()),
             "uptime": round(self._clock.now() - self._started, 1),
-            "devices": dict(states),
+            "devices": self._board.counts(),
             "polls": {
                 "count": polls.polls,
                 "missed": polls.missed,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import device_thread
 from gateway.clock import SystemClock, rfc3339
 from gateway.device import Device
 from gateway.device_thread import DeviceThread
@@ -31,6 +32,7 @@ from gateway.interfaces.base import Environment
 from gateway.jobs import ReadJob, RevertJob, WriteJob
 from gateway.model import DeviceState, LastValue, PointError, Quality, Reading, Register
 from gateway.ticket import Ticket
+from gateway.vitals import DEVICE_PATIENCE
 from gateway.worklist import QUEUE_LIMIT
 from tests.fakes import FakeClock, RecordingOutlet, ScriptedInterface, TestDebt, TestWarrant, Wire, point, spec
 
@@ -1103,9 +1105,44 @@ def test_the_end_is_told_also_when_closing_fails(monkeypatch: pytest.MonkeyPatch
     thread = DeviceThread(rig.device, told.append)
     rig.device.close()
     monkeypatch.setattr(rig.device, "finish", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        thread._run()
+    monkeypatch.setattr(device_thread, "RESTART", 0.0)
+    thread._run()
     assert told == ["C/B/D"]
+
+
+def test_a_failure_outside_of_the_driver_ends_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is answered, the driver lets go, and the end is told, so that the device begins anew."""
+    rig = Rig(A)
+    told: list[str] = []
+    thread = DeviceThread(rig.device, told.append)
+    job = rig.read(A)
+    monkeypatch.setattr(rig.device, "step", lambda: 1 / 0)
+    monkeypatch.setattr(rig.device, "crashed", lambda error: [].pop())
+    monkeypatch.setattr(device_thread, "RESTART", 0.0)
+    thread._run()
+    assert job.code == "unavailable"
+    assert rig.wire.log[-1] == "close"
+    assert told == ["C/B/D"]
+
+
+def test_a_thread_that_is_silent_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says before each wait when it is due, and before each step that it lives; one that has ended is not late."""
+    rig = Rig(A)
+    thread = DeviceThread(rig.device, lambda path: None)
+    monkeypatch.setattr(thread._thread, "is_alive", lambda: True)
+    monkeypatch.setattr(rig.device.work, "wait", lambda until: None)
+    rig.wire.expect("read a", {"a": 1.0})
+    rig.device.wait(rig.device.step())
+    due = rig.device.due
+    assert due == rig.device._rounds.due
+    assert not thread.late(due + DEVICE_PATIENCE)
+    assert thread.late(due + DEVICE_PATIENCE + 1)
+    rig.clock.advance(due - rig.clock.now() + DEVICE_PATIENCE + 1)
+    rig.wire.expect("read a", {"a": 1.0})
+    rig.device.step()
+    assert not thread.late(rig.clock.now())
+    monkeypatch.setattr(thread._thread, "is_alive", lambda: False)
+    assert not thread.late(float("inf"))
 
 
 def test_a_stranger_is_told_the_guards_words() -> None:

@@ -17,6 +17,8 @@ from gateway.fleet import Fleet
 from gateway.jobs import WriteJob
 from gateway.settings import Actuator
 from gateway.values import coerce
+from gateway.vitals import Vitals
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 
@@ -39,16 +41,16 @@ class Clerk:
         self._next_announcement = 0.0
         self._next_heartbeat = 0.0
         self._beat = 0
-        self._thread = threading.Thread(target=self._run, name="actuator", daemon=True)
+        self._worker = Worker("actuator", self._turn, lambda: self._stopping, finish=self._finish)
 
     @property
     def name(self) -> str:
         """The thread's name."""
-        return self._thread.name
+        return self._worker.name
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         """Begin."""
-        self._thread.start()
+        self._worker.start(vitals)
 
     def wake(self) -> None:
         """Something has changed that may be due now."""
@@ -61,35 +63,34 @@ class Clerk:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._worker.join(timeout)
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wait(self.work())
+    def _turn(self) -> None:
+        self._wait(self.work())
+
+    def _finish(self) -> None:
         self.work()
 
     def _wait(self, until: float) -> None:
+        now = self._clock.now()
+        pause = max(0.0, min(until - now, LONGEST_WAIT))
+        self._worker.pulse.due = now + pause
         with self._changed:
             if not self._woken and not self._stopping:
-                self._changed.wait(max(0.0, min(until - self._clock.now(), LONGEST_WAIT)))
+                self._changed.wait(pause)
             self._woken = False
 
     def work(self) -> float:
         """Do what is due; the boot clock time when something is again."""
-        try:
-            due = self._advance()
-            now = self._clock.now()
-            if now >= self._next_announcement:
-                self._next_announcement = now + self._settings.announce_interval
-                self._desk.announce()
-            if now >= self._next_heartbeat and not self._stopping:
-                self._next_heartbeat = now + self._settings.heartbeat_interval
-                self._heartbeats()
-            self._collectors.sweep()
-        except Exception:
-            log.exception("the actuator failed; it goes on")
-            return self._clock.now() + LONGEST_WAIT
+        due = self._advance()
+        now = self._clock.now()
+        if now >= self._next_announcement:
+            self._next_announcement = now + self._settings.announce_interval
+            self._desk.announce()
+        if now >= self._next_heartbeat and not self._stopping:
+            self._next_heartbeat = now + self._settings.heartbeat_interval
+            self._heartbeats()
+        self._collectors.sweep()
         return min(due, self._next_announcement, self._next_heartbeat)
 
     def _advance(self) -> float:

@@ -58,6 +58,11 @@ class Collectors:
             thread.stop(drain_until=deadline)
         return [thread.name for thread in threads if not thread.join(max(0.0, deadline - self._env.clock.now()) + 0.5)]
 
+    def late(self, now: float) -> list[str]:
+        """The names of the threads that have shown no sign of life for too long at that boot clock time."""
+        with self._lock:
+            return [thread.name for _, thread in self._running if thread.late(now)]
+
     def _start(self, job: RevertJob) -> None:
         bare = replace(job.spec, registers=())
         thread = DeviceThread(Device(bare, self._env, _Mute(), 0.0), self._forget)

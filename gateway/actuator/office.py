@@ -28,6 +28,7 @@ from gateway.rpc import Handler
 from gateway.settings import Actuator
 from gateway.store.compile import compile_device
 from gateway.store.device_config import Spec
+from gateway.vitals import Vitals
 
 log = structlog.get_logger()
 
@@ -70,14 +71,15 @@ class Office:
         """Method name -> what carries it out."""
         return {**self._methods.table(), **self._lease_methods.table()}
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         """Take over what the last process left, before any device runs."""
         try:
             self.desk.open()
         except JournalError as error:
             log.error("the journal can not be used: no leases, and no writes under them", reason=error.message)  # noqa: TRY400
             self.desk.unusable(error)
-        self.clerk.start()
+        vitals.others.append(self.collectors.late)
+        self.clerk.start(vitals)
 
     def online(self) -> None:
         """It is known which devices are ours, and what is published goes out."""

@@ -24,10 +24,16 @@ from gateway.clock import Clock
 from gateway.model import Connected, Disconnected, Event, Message, Outgoing
 from gateway.queues import Source
 from gateway.settings import Broker
+from gateway.vitals import Vitals
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 
 CONNACK_TIMEOUT = 10.0
+CONNECT_WITHIN = 60.0
+"""Seconds in which there is a connection or none: to look a name up may take long when the network is away."""
+SHUT = 0.2
+"""Seconds after which the gate is asked again."""
 WINDOW = 10
 """Publishes in flight: more bring nothing on a LAN, and some brokers take no more."""
 MAX_TOPIC = 65_535
@@ -64,8 +70,11 @@ class Link:
         self._gate = gate
         self._linger = linger
         self._woken = False
-        self._thread = threading.Thread(target=self._run, name=f"mqtt:{client_id}", daemon=True)
         self._stopping = threading.Event()
+        self._worker = Worker(f"mqtt:{client_id}", self._turn, self._stopping.is_set)
+        self._backoff = Backoff(random.random, first=1.0, most=5.0)
+        self._refused = Backoff(random.random, first=2.0, most=60.0)
+        self._told: str | None = None
         self._give_up = 0.0
         self._wake_fd = -1
         self._lock = threading.Lock()
@@ -91,23 +100,26 @@ class Link:
         return self._connected
 
     @property
+    def reason(self) -> str:
+        """Why there is no connection; empty while none was tried or lost."""
+        return self._told or ""
+
+    @property
     def name(self) -> str:
         """The name of the link's thread."""
-        return self._thread.name
+        return self._worker.name
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         """Begin to connect."""
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread.start()
+        self._worker.start(vitals)
 
     def stop(self, timeout: float) -> bool:
         """Send what waits as long as the time allows, say goodbye (no Will), end; whether the thread ended in time."""
         self._give_up = self._clock.now() + timeout - 2 * TICK
         self._stopping.set()
         self.wake()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._worker.join(timeout)
 
     def wake(self) -> None:
         """There is something to send."""
@@ -132,21 +144,20 @@ class Link:
 
     # ---- the thread
 
-    def _run(self) -> None:
-        backoff = Backoff(random.random, first=1.0, most=5.0)
-        refused = Backoff(random.random, first=2.0, most=60.0)
-        told: str | None = None
-        while not self._stopping.is_set():
-            pause = 0.2
-            if self._gate():
-                self._session()
-                if self._connected:
-                    backoff.reset()
-                    refused.reset()
-                    told = None
-                told = self._lost(told)
-                pause = (refused if self._login_refused else backoff).next()
-            self._stopping.wait(pause)
+    def _turn(self) -> None:
+        """One connection from beginning to end, if the gate lets us, and the pause after it."""
+        pause = SHUT
+        if self._gate():
+            self._worker.pulse.due = self._clock.now() + CONNECT_WITHIN
+            self._session()
+            if self._connected:
+                self._backoff.reset()
+                self._refused.reset()
+                self._told = None
+            self._told = self._lost(self._told)
+            pause = (self._refused if self._login_refused else self._backoff).next()
+        self._worker.pulse.due = self._clock.now() + pause
+        self._stopping.wait(pause)
 
     def _session(self) -> None:
         """Connect and serve until the connection is lost; ``_reason`` says why."""
@@ -178,6 +189,7 @@ class Link:
             if client.sock is not sock:
                 return  # lost while sending
             poller.register(sock, select.POLLIN | (select.POLLOUT if client.wants_write else 0))
+            self._worker.pulse.due = self._clock.now() + TICK
             ready = dict(poller.poll(TICK * 1000))
             self._watch(client, begun)
             if self._wake_fd in ready:
@@ -257,7 +269,7 @@ class Link:
         elif self._flights.wants_beat:
             self._fly(client, self._beat)
 
-    def _lost(self, told: str | None) -> str | None:
+    def _lost(self, told: str | None) -> str:
         """Tell that the link is down; the log says each reason once."""
         reason = self._reason or ("the connection was closed" if self._connected else self._not_let_in())
         if reason != told and not self._stopping.is_set():

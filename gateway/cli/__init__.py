@@ -50,6 +50,22 @@ def run(
 
 
 @main.command()
+def health(
+    settings: Annotated[Path | None, typer.Option(metavar="FILE", help="The settings file (YAML).")] = None,
+    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it keeps its state.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Everything has to be as it should be.")] = False,
+) -> None:
+    """Say how the gateway on this machine is.
+
+    No broker is needed. The exit code is 0 if it runs, 1 if it does not, hangs or stops, 2 if the settings can not be used.
+    With --strict it is 1 also without a connection to the broker, and while there are problems.
+    """
+    from gateway.cli.health import health as say_health
+
+    raise typer.Exit(say_health(settings, state_dir, strict))
+
+
+@main.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Device configurations and registries.")],
     credentials_dir: Annotated[

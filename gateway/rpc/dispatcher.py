@@ -7,7 +7,6 @@ waits behind a slow device of somebody else.
 from __future__ import annotations
 
 import heapq
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import count
@@ -29,6 +28,8 @@ from gateway.rpc.rate import Rate
 from gateway.suggest import nearest
 from gateway.topics import Topics
 from gateway.values import shown
+from gateway.vitals import Vitals
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ class Rpc:
         self._inbox = Inbox(clock)
         self._deadlines: list[tuple[float, int, Errand]] = []
         self._numbers = count()
-        self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
+        self._worker = Worker("requests", self._turn, self._over, begin=duplicates.load, finish=self._finish)
         duplicates.wake = refusals.wake = self._inbox.wake
         self.requests = 0
         self.answers: dict[str, int] = {}
@@ -90,11 +91,11 @@ class Rpc:
     @property
     def name(self) -> str:
         """The thread's name."""
-        return self._thread.name
+        return self._worker.name
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         """Begin to answer; the journal is open."""
-        self._thread.start()
+        self._worker.start(vitals)
 
     def offer(self, message: Message) -> None:
         """A message on a request topic; what is too much of one requester, or of all, is answered ``busy`` at once."""
@@ -121,25 +122,26 @@ class Rpc:
     def stop(self, timeout: float) -> bool:
         """End after all that is not answered yet is refused; whether the thread ended in time."""
         self._inbox.stop(close=True)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._worker.join(timeout)
 
     # ---- the thread
 
-    def _run(self) -> None:
-        self._duplicates.load()
-        while not (self._inbox.closed and not len(self._inbox)):
-            self._take(*self._inbox.take(self._soonest()))
-            self._expire()
-            self._refusals.flush()
-        self._give_up()
-        self._commit()
-        self._refusals.flush(last=True)
+    def _over(self) -> bool:
+        return self._inbox.closed and not len(self._inbox)
 
-    def _give_up(self) -> None:
+    def _turn(self) -> None:
+        now, soonest = self._clock.now(), self._soonest()
+        self._worker.pulse.due = now + self._inbox.pause(soonest)
+        self._take(*self._inbox.take(soonest))
+        self._expire()
+        self._refusals.flush()
+
+    def _finish(self) -> None:
         """Answer what devices still have in hand: they did not end in time."""
         for _, _, errand in self._deadlines:
             errand.ticket.expire(Unavailable("the gateway is stopping, and the device has not answered yet"))
+        self._commit()
+        self._refusals.flush(last=True)
 
     def _soonest(self) -> float:
         return self._deadlines[0][0] if self._deadlines else float("inf")

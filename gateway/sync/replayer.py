@@ -19,6 +19,8 @@ SILENCE = 2.0
 """Seconds without any message after which a replay without its sentinel counts as cut."""
 QUIET = 0.1
 """Seconds without a message that must follow the sentinel, for brokers that send retained messages on the side."""
+STEP = 0.5
+"""Seconds that are waited at a time, so that the thread shows that it lives."""
 FILTERS_AT_ONCE = 50
 """Topics asked for in one SUBSCRIBE when they are asked for one by one."""
 
@@ -65,7 +67,7 @@ class Replayer:
         self._link.subscribe([*wanted, Subscription(self._sentinel, qos)], sentinel)
         last = self._clock.now()
         while not self._heard and self._clock.now() - last < SILENCE:
-            if self._step(SILENCE):
+            if self._step(STEP):
                 last = self._clock.now()
         while self._heard and quiet and self._step(quiet):
             pass

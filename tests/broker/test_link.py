@@ -16,6 +16,7 @@ from gateway.broker import link as link_module
 from gateway.clock import SystemClock
 from gateway.model import Connected, Disconnected, Event, Outgoing
 from gateway.settings import Broker
+from gateway.vitals import Vitals
 
 CONNACK = b"\x20\x03\x00\x00\x00"  # MQTT 5.0, 3.2: success, no properties
 
@@ -74,7 +75,7 @@ def test_a_broker_that_reads_on_and_acknowledges_nothing_is_noticed(monkeypatch:
             SystemClock(),
             "gateways/edge/replay",
         )
-        link.start()
+        link.start(Vitals(SystemClock()))
         assert events.get(timeout=10) == Connected()
         gone = events.get(timeout=10)
         link.stop(5)

@@ -18,6 +18,7 @@ from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
 from gateway.rpc.replies import GRACE
 from gateway.topics import Topics
+from gateway.vitals import Vitals
 from tests.fakes import FakeClock, FakeKeeper, FakeRefusals
 
 
@@ -393,7 +394,7 @@ def test_a_stop_answers_what_devices_have_in_hand(rig: Rig) -> None:
     for number, method in enumerate(["get_point", "set_point", "set_point", "ping"]):
         rig.ask(f"rpc/alice/{method}/C/B/D/kW", b"1", correlation=bytes([number]))
     rig.calls[1].ticket.claim(rig.clock.now())
-    rig.rpc._give_up()
+    rig.rpc._finish()
     assert {answer.correlation: answer.user[0][1] for answer in rig.out} == {
         b"\x00": "unavailable",
         b"\x01": "outcome_unknown",
@@ -449,7 +450,7 @@ def test_the_thread_answers_and_ends() -> None:
     clock = SystemClock()
     duplicates = Duplicates(clock, FakeKeeper(), lambda problem: None)
     rpc = Rpc(Topics("edge-1"), clock, put, methods, False, duplicates, Rate(200, 400), FakeRefusals())
-    rpc.start()
+    rpc.start(Vitals(clock))
     rpc.serve()
     for method in ("ping", "hang"):
         rpc.offer(Message(f"rpc/alice/{method}", b"", received=clock.now(), expiry=0 if method == "hang" else None))
