@@ -47,6 +47,7 @@ lint: install ## check form, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/gateway-tally/gateway_tally
 	$(BIN)/bandit -q -c pyproject.toml -r gateway
 
 bench: install ## measure against the bounds

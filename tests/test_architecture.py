@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.interfaces import driver_types
+from gateway.interfaces import own_types
 from gateway.interfaces.base import Environment
 from gateway.store.compile import compile_device
 
@@ -136,6 +136,12 @@ def test_each_protocol_library_has_its_importer(package: str, owners: set[str]) 
     assert importers(package) <= owners
 
 
+def test_tests_of_drivers_are_no_part_of_what_runs() -> None:
+    """Only gateway.testing imports pytest, and nothing else of the gateway imports gateway.testing."""
+    users = {path for package in ("pytest", "gateway.testing") for path in importers(package)}
+    assert users == {"gateway/testing/__init__.py", "gateway/testing/contract.py"}
+
+
 def test_only_topics_holds_the_roots_of_topics() -> None:
     """No text outside of topics.py has a topic in it."""
     found = {place(path): list(topic_texts(parsed(path))) for path in SOURCES if path.name != "topics.py"}
@@ -183,13 +189,13 @@ def test_rule_of_shells_sees_it(source: str) -> None:
     assert shells(ast.parse(source))
 
 
-@pytest.mark.parametrize("driver", driver_types())
+@pytest.mark.parametrize("driver", own_types())
 def test_each_driver_has_a_page(driver: str) -> None:
     """A driver is documented in docs/drivers, under its own name."""
     assert (ROOT / "docs" / "drivers" / f"{driver}.md").read_text().startswith(f"# Driver `{driver}`")
 
 
-@pytest.mark.parametrize("driver", driver_types())
+@pytest.mark.parametrize("driver", own_types())
 def test_each_driver_has_a_sample_that_compiles(driver: str, env: Environment) -> None:
     """The sample of a driver is a device config with its registry, without a fault or a warning."""
     folder = ROOT / "docs" / "samples" / driver

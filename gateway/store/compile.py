@@ -154,6 +154,8 @@ class _Compiler:
     def _driver(self, driver_type: object) -> type[Interface] | None:
         if not isinstance(driver_type, str) or not driver_type:
             return None  # the model has told it
+        if remark := interfaces.refused(driver_type):
+            self._faults.warn("driver_type", remark)
         try:
             return interfaces.load(driver_type)
         except ConfigFault as fault:

@@ -16,8 +16,8 @@ from gateway.errors import BadValue, ConfigFault, DeadlinePassed, DeviceError, R
 from gateway.interfaces.base import Environment
 from gateway.interfaces.fake import TYPES, WAVES, FakeConfig, FakeRegister, FakeRow, Interface
 from gateway.model import PointError
+from gateway.testing import InterfaceContract, Peer, poll, read_one, registers_of
 from tests.fakes import FakeClock, Gate
-from tests.interfaces.contract import InterfaceContract, Peer, poll, read_one, registers_of
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "samples" / "fake" / "registry.csv"
 

@@ -18,8 +18,8 @@ from gateway.interfaces._modbus.pdu import EXCEPTIONS, ModbusRegister, Table
 from gateway.interfaces.base import Environment, RegistryRow, Split
 from gateway.interfaces.modbus import Interface, ModbusConfig, ModbusRow
 from gateway.model import PointError, Register, Scalar
+from gateway.testing import InterfaceContract, Peer, poll, read_one, registers_of
 from tests.fakes import FakeClock, Gate
-from tests.interfaces.contract import InterfaceContract, Peer, poll, read_one, registers_of
 from tests.interfaces.modbus.servers import RESET, Answer, PymodbusServer, ScriptedServer, device, reply
 
 DOCS = Path(__file__).parents[2] / "docs"

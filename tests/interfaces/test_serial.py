@@ -8,7 +8,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.interfaces import load
 from gateway.interfaces.serial import Interface
-from tests.interfaces.contract import InterfaceContract, Peer
+from gateway.testing import InterfaceContract, Peer
 from tests.interfaces.serial.instruments import Instrument, TcpInstrument, row
 
 ROWS = [

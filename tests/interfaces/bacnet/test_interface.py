@@ -25,9 +25,9 @@ from gateway.interfaces._bacnet.values import Changed, Failure, Item, Lapsed, Re
 from gateway.interfaces.bacnet import Interface
 from gateway.interfaces.base import Environment
 from gateway.model import Masked, PointError, Quality, Scalar
+from gateway.testing import InterfaceContract, Peer, poll
 from tests.fakes import FakeClock, Gate
 from tests.interfaces.bacnet.paper import FLAGS, LOST, RELIABILITY, TEXTS, TIMEOUT, UNITS, UNREACHABLE, Paper, flags
-from tests.interfaces.contract import InterfaceContract, Peer, poll
 
 
 def real(value: float) -> Item:

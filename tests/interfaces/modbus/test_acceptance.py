@@ -18,8 +18,8 @@ from gateway.interfaces.base import Environment, Interface
 from gateway.model import Register, Scalar
 from gateway.store.compile import compile_device
 from gateway.store.faults import line
+from gateway.testing import poll
 from tests.fakes import FakeClock, Gate
-from tests.interfaces.contract import poll
 from tests.interfaces.modbus.servers import libmodbus_server, need
 from tests.interfaces.modbus.test_peers import mbpoll
 

@@ -12,8 +12,8 @@ from gateway.clock import SystemClock
 from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces.base import Environment
 from gateway.interfaces.modbus import Interface
+from gateway.testing import poll
 from tests.integration.waiting import PATIENCE
-from tests.interfaces.contract import poll
 from tests.interfaces.modbus.bus import Bus, slaves
 from tests.interfaces.test_modbus import many
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.interfaces.modbus import Interface
 from gateway.model import PointError
+from gateway.testing import poll
 from tests.fakes import Gate
-from tests.interfaces.contract import poll
 from tests.interfaces.modbus.servers import libmodbus_server, need
 from tests.interfaces.test_modbus import interface_of, many, register
 

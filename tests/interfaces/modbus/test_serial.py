@@ -16,9 +16,9 @@ from gateway.interfaces._modbus.frames import RtuFraming
 from gateway.interfaces.base import Environment
 from gateway.interfaces.modbus import Interface
 from gateway.model import PointError
+from gateway.testing import poll, read_one
 from tests.fakes import FakeClock, Gate
 from tests.integration.waiting import PATIENCE
-from tests.interfaces.contract import poll, read_one
 from tests.interfaces.modbus.bus import Bus, slaves, socat_pair
 from tests.interfaces.modbus.servers import need
 from tests.interfaces.test_modbus import many, register

@@ -20,9 +20,9 @@ from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces.base import Environment, Interface
 from gateway.interfaces.modbus import Interface as Modbus
 from gateway.model import Register
+from gateway.testing import InterfaceContract, poll, read_one
 from tests.fakes import Gate
 from tests.integration.certificates import Authority
-from tests.interfaces.contract import InterfaceContract, poll, read_one
 from tests.interfaces.modbus.bus import socat_pair
 from tests.interfaces.modbus.servers import PymodbusServer, device
 from tests.interfaces.test_modbus import ModbusPeer, interface_of, register

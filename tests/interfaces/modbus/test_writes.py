@@ -11,8 +11,8 @@ from gateway.errors import DeadlinePassed, NotTaken, Rejected, Transient
 from gateway.interfaces._modbus.pdu import ModbusRegister
 from gateway.interfaces._modbus.writes import write_query
 from gateway.model import PointError, Scalar
+from gateway.testing import poll
 from tests.fakes import Gate
-from tests.interfaces.contract import poll
 from tests.interfaces.modbus.making import interface_of, one, several
 from tests.interfaces.modbus.servers import PymodbusServer, ScriptedServer, device, reply
 

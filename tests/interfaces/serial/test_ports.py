@@ -16,9 +16,9 @@ from gateway.interfaces._text import client
 from gateway.interfaces.base import Environment
 from gateway.interfaces.serial import Interface
 from gateway.model import PointError
+from gateway.testing import poll, read_one
 from tests.fakes import FakeClock, Gate
 from tests.integration.waiting import PATIENCE, eventually
-from tests.interfaces.contract import poll, read_one
 from tests.interfaces.modbus.bus import Bus
 from tests.interfaces.serial.instruments import env, make, points, row
 

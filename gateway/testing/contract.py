@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.errors import DeadlinePassed, Transient, Unreachable
 from gateway.interfaces.base import Batch, Environment, Interface, Split
 from gateway.model import PointError, Register, Scalar
-from tests.fakes import FakeClock, Gate
+from gateway.testing.fakes import FakeClock, Gate
 
 JSON_TYPES = {"boolean": bool, "integer": int, "float": float, "string": str}
 TRIALS: dict[str, list[Scalar]] = {"boolean": [True, False], "integer": [1, 0], "float": [1.5, 0.0], "string": ["on", ""]}
@@ -83,7 +83,8 @@ def read_one(interface: Interface, register: Register) -> Scalar | PointError:
 
 def trials(register: Register) -> list[Scalar]:
     """Two different values to write to this register."""
-    return list(register.enum.values())[:2] if register.enum else TRIALS[register.type]
+    texts: list[Scalar] = [*register.enum.values()] if register.enum else TRIALS[register.type]
+    return texts[:2]
 
 
 class InterfaceContract:
