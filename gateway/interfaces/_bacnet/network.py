@@ -169,11 +169,11 @@ class Network:
     def _wanted(self) -> bool:
         """Wait for somebody who needs the network; False if nobody will."""
         with self._lock:
+            self._fault = ""  # who comes waits from now on for the next start: it may be the only one, and brief
             if not self._sessions:
                 self._problem(None)
             while not self._stopping and not (self._sessions or self._guests):
                 self._lock.wait()
-            self._fault = ""
             return not self._stopping
 
     def _in_use(self) -> bool:

@@ -45,6 +45,10 @@ class SimDevice:
     """Whether it knows ReadPropertyMultiple."""
     bbmd: bool = False
     """Whether it takes foreign devices and sends broadcasts on for them."""
+    doubtful: bool = False
+    """Whether AI 1 is in fault, for an open loop."""
+    unkind: bool = False
+    """Whether writes of AV 1 to 4 end in an error, a reject, an abort, and no answer at all."""
 
 
 def free_udp_port(host: str = "127.0.0.1") -> int:
@@ -113,8 +117,10 @@ async def _serve(devices: Sequence[dict[str, Any]]) -> None:
 
 
 def _device(d: dict[str, Any]) -> Any:
+    from bacpypes3.apdu import AbortPDU
     from bacpypes3.app import Application
     from bacpypes3.basetypes import BDTEntry, IPMode
+    from bacpypes3.errors import ExecutionError, ParameterOutOfRange
     from bacpypes3.local.analog import AnalogInputObject, AnalogValueObject
     from bacpypes3.local.binary import BinaryValueObject
     from bacpypes3.local.cmd import Commandable
@@ -133,7 +139,23 @@ def _device(d: dict[str, Any]) -> Any:
         """A multi-state value with a priority array."""
 
     class Device(Application):
-        """One that may lack services."""
+        """One that may lack services, or refuse them."""
+
+        async def do_WritePropertyRequest(self, apdu: Any) -> None:
+            """Write, or not."""
+            if d["unkind"] and int(apdu.objectIdentifier[0]) == 2:
+                if apdu.objectIdentifier[1] == 3:  # the library's own answer to an exception is not marked as a server's
+                    await self.response(AbortPDU(True, apdu.apduInvokeID, "out-of-resources", context=apdu))
+                    return
+                await refuse(apdu.objectIdentifier[1])
+            await super().do_WritePropertyRequest(apdu)
+
+    async def refuse(instance: int) -> None:
+        if instance == 4:
+            await asyncio.Event().wait()
+        refusals = {1: ExecutionError("property", "write-access-denied"), 2: ParameterOutOfRange()}
+        if instance in refusals:
+            raise refusals[instance]
 
     if not d["multiple"]:
         Device.do_ReadPropertyMultipleRequest = None
@@ -181,7 +203,8 @@ def _device(d: dict[str, Any]) -> Any:
                 presentValue=20.0 + n,
                 units="kilowatts",
                 covIncrement=0.1,
-                statusFlags=ok,
+                statusFlags=[0, 1, 0, 0] if d["doubtful"] and n == 1 else ok,
+                reliability="open-loop" if d["doubtful"] and n == 1 else "no-fault-detected",
             )
         )
     for n in range(1, d["binary_values"] + 1):
