@@ -7,6 +7,7 @@ import re
 import runpy
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.test_errors import CODES
 
 REFERENCE = ROOT / "docs" / "reference"
 PAYLOADS = REFERENCE / "payloads.md"
+GUIDE = ROOT / "docs" / "how-to" / "write-a-driver.md"
 WRONG = "wrong/"
 """The folder of the examples that are to be refused."""
 
@@ -93,6 +95,13 @@ def test_settings_examples_load(document: Path, block: Block, tmp_path: Path) ->
     (tmp_path / "credentials" / "mqtt-password").write_text("x")
     (tmp_path / "settings.yaml").write_text(block.text)
     assert load(tmp_path / "settings.yaml", environ={}).broker.url.host
+
+
+@pytest.mark.parametrize("block", [b for b in blocks(GUIDE) if b.language in ("python", "toml")])
+def test_code_that_is_shown_is_that_of_the_example(block: Block) -> None:
+    """What the guide to drivers shows stands in the example, which has tests of its own, to the letter."""
+    sources = [path.read_text() for kind in ("py", "toml") for path in (ROOT / "examples").rglob(f"*.{kind}")]
+    assert any(indent(block.text, margin) in source for source in sources for margin in ("", " " * 4, " " * 8))
 
 
 def test_the_flow_for_node_red_is_whole() -> None:

@@ -1,6 +1,7 @@
 """The contract between the gateway and a driver; this text is the guide to writing one.
 
-A driver is one module ``gateway/interfaces/<driver_type>.py``. It holds
+A driver is one module ``gateway/interfaces/<driver_type>.py``, or one of another package that names its class in the
+entry-point group ``gateway.interfaces``; docs/how-to/write-a-driver.md goes through an example. It holds
 
 - ``Config``, a model of ``driver_config`` (subclass of ``DriverConfig``): every key typed, unknown keys refused;
 - ``Row``, a model of one registry row (subclass of ``RegistryRow``): every column named by its title in the CSV;
