@@ -6,11 +6,13 @@ A folder holds ``device.json``, the documents below ``config/`` at the paths of 
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.interfaces._bacnet.rows import BacnetRegister
 from gateway.interfaces.base import Environment
 from gateway.model import Fault
 from gateway.store.compile import Verdict, compile_device
@@ -68,6 +70,9 @@ def point(register: Any) -> dict[str, Any]:
     keys = ("type", "raw_type", "units", "writable", "minimum", "maximum", "default", "enum", "scale", "offset", "deadband")
     values = {key: getattr(register, key) for key in (*keys, "table", "address", "format") if hasattr(register, key)}
     values |= {key: getattr(register, key, None) for key in PLACES} | {"no_value": sorted(register.no_value)}
+    if isinstance(register, BacnetRegister):
+        values |= {key: getattr(register, key) for key in ("datatype", "priority", "cov", "textual")}
+        values |= {"ref": list(astuple(register.ref)), "cov": register.cov or None, "textual": register.textual or None}
     return {key: value for key, value in values.items() if value not in (plain.get(key), None)}
 
 

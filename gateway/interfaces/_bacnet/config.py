@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -115,4 +116,4 @@ class BacnetConfig(DriverConfig):
     @property
     def patience(self) -> float:
         """Seconds for a request and its repetitions."""
-        return self.timeout or self.apdu_timeout * (1 + self.apdu_retries)
+        return min(self.timeout or inf, self.apdu_timeout * (1 + self.apdu_retries))

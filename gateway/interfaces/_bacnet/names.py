@@ -344,5 +344,5 @@ def _number(text: str, numbers: Mapping[str, int], most: int, what: str, names: 
     if found is None:
         near = difflib.get_close_matches(_squeezed(text), numbers, n=1)
         hint = f'; did you mean "{names[numbers[near[0]]][0]}"?' if near else ""
-        raise ValueError(f'"{text}" is no {what} of the standard{hint}')
+        raise ValueError(f"no {what} of the standard{hint}")
     return found

@@ -120,7 +120,9 @@ def _priority(row: BacnetRow, config: BacnetConfig, is_value: bool) -> dict[str,
     """The fields of a register that say where it is written."""
     if row.write_priority is not None and row.write_priority < config.min_priority:
         raise ConfigFault(
-            f"{row.write_priority} is above what min_priority of the driver_config allows", "Write Priority", "8"
+            f"{row.write_priority} is kept for others by min_priority of the driver_config ({config.min_priority})",
+            "Write Priority",
+            str(max(config.min_priority, 8)),
         )
     if not (row.writable and is_value and row.object_type in COMMANDABLE):
         return {}
