@@ -9,7 +9,7 @@ from gateway.device import Device
 from gateway.errors import BadRequest, UnknownDevice, UnknownPoint
 from gateway.fleet import Fleet
 from gateway.model import Register
-from gateway.rpc import Call, Silence
+from gateway.rpc import WRITING, Call, Silence
 from gateway.store.device_config import Spec
 from gateway.suggest import nearest
 from gateway.values import shown
@@ -93,7 +93,14 @@ class Addressing:
         return in_topic or in_payload
 
     def no_other_arguments(self, call: Call, *arguments: str) -> None:
-        """Raises BadRequest for an argument that the method does not have."""
+        """Raises BadRequest for an argument that the method does not have, and for a plain value that it has no use for.
+
+        One that only reads may be sent with any: not every client can send nothing.
+        """
+        plain = bool(call.payload.strip()) and not call.payload.lstrip().startswith("{")
+        if plain and call.method in WRITING and "value" not in arguments:
+            known = f": {', '.join(arguments)}" if arguments else "; it has none"
+            raise BadRequest(f'"{call.method}" takes arguments in a JSON object, not {shown(call.payload)}{known}')
         for name in call.arguments:
             if name not in arguments:
                 near = nearest(name, arguments)

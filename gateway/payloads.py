@@ -51,7 +51,8 @@ def parse(source: str) -> Any:
     try:
         value = json.loads(source, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
     except json.JSONDecodeError as error:
-        raise BadPayload(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+        reason = error.msg.removesuffix(" at")
+        raise BadPayload(f"not JSON: {reason} at line {error.lineno} column {error.colno}") from None
     except BadPayload:
         raise
     except ValueError:

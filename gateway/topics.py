@@ -141,10 +141,10 @@ class Topics:
         return self._at("rpc", requester, method, *target)
 
     def request(self, topic: str) -> tuple[str, str, tuple[str, ...]] | None:
-        """Requester, method and what stands after them of a request topic; None if it is no such topic."""
+        """Requester, method (maybe empty) and what stands after them of a request topic; None if it is no such topic."""
         rest = self._below("rpc", topic)
         levels = rest.split("/") if rest else []
-        if len(levels) < 2 or not levels[0] or not levels[1]:
+        if len(levels) < 2 or not levels[0]:
             return None
         return levels[0], levels[1], tuple(levels[2:])
 

@@ -77,14 +77,15 @@ def test_other_topics_have_no_path(topic: str) -> None:
         ("rpc/alice/ping/edge-1", ("alice", "ping", ("edge-1",))),
         ("rpc/alice/get_point/C/B/D/Fan/Speed", ("alice", "get_point", ("C", "B", "D", "Fan", "Speed"))),
         ("rpc/alice", None),
-        ("rpc/alice/", None),
+        ("rpc/alice/", ("alice", "", ())),
+        ("rpc/alice//C/B/D", ("alice", "", ("C", "B", "D"))),
         ("rpc//ping", None),
         ("rpc", None),
         ("devices/alice/ping", None),
     ],
 )
 def test_request_is_read_from_its_topic(topic: str, parts: object) -> None:
-    """Requester and method are the first levels, the rest is the target; without both it is no request."""
+    """Requester and method are the first levels, the rest is the target; a method may be empty, to be told so."""
     assert PLAIN.request(topic) == parts
     assert PREFIXED.request("plant/north/" + topic) == parts
     assert PREFIXED.request(topic) is None

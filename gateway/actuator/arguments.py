@@ -100,5 +100,5 @@ def _plain(payload: str, register: Register) -> Any:
         return parse(payload)
     except BadPayload as error:
         if textual:
-            raise BadValue(f"{shown(payload)} begins like JSON and is none: {error}") from None
+            raise BadValue(f"{shown(payload)} begins with a quote, as a text in JSON does, but is {error}") from None
         return payload  # coerce refuses it, and says what the point takes
