@@ -38,6 +38,10 @@ class Topics:
         """Where a document that is linked to as ``config://<path>`` is."""
         return self._at("config", path)
 
+    def every_document(self) -> str:
+        """The filter on all configurations, of devices and others."""
+        return self._at("config", "#")
+
     def config_path(self, topic: str) -> str | None:
         """The path below ``config/`` of a topic, such as ``devices/C/B/D``; None if it is not there."""
         return self._below("config", topic)

@@ -9,11 +9,13 @@ import typer
 
 from gateway import __version__
 from gateway.cli.client.app import clients, leases, overrides
+from gateway.cli.configs.app import configs
 from gateway.cli.importing.app import imports
 from gateway.cli.scanning.app import scans
 
 main = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 main.add_typer(clients)
+main.add_typer(configs)
 main.add_typer(leases, name="lease")
 main.add_typer(overrides, name="override")
 main.add_typer(imports, name="import")

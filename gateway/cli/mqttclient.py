@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -75,6 +76,8 @@ class MqttClient:
         self._refusal = ""
         self._filters: list[str] = []
         self._acknowledged: dict[int, ReasonCode] = {}
+        self._subscribed = threading.Event()
+        self._steps: list[Callable[[], None]] = []
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
@@ -111,7 +114,15 @@ class MqttClient:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, reply: Reply | None = None) -> bool:
         """Publish with QoS 1 and wait until the broker has it; False if it says that nobody listens. Raises NoConnection."""
-        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=_properties(reply))
+        return self._acknowledgement(topic, self._client.publish(topic, payload, 1, retain, _properties(reply)))
+
+    def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        """Publish retained messages in this order, and wait until the broker has all. Raises NoConnection."""
+        sent = [(topic, self._client.publish(topic, payload, 1, retain=True)) for topic, payload in messages]
+        for topic, info in sent:
+            self._acknowledgement(topic, info)
+
+    def _acknowledgement(self, topic: str, sent: MQTTMessageInfo) -> bool:
         try:
             sent.wait_for_publish(self._timeout)
             acknowledged = sent.is_published()
@@ -130,6 +141,32 @@ class MqttClient:
         result, _ = self._client.subscribe(topic_filter)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise NoConnection(f"{self._url}: {topic_filter} can not be subscribed")
+
+    def replay(self, topic_filter: str, end: str, settled: Callable[[], None]) -> None:
+        """Subscribe, publish a message of each QoS to ``end`` right behind it, and read on when ``settled`` returns.
+
+        ``end`` is a topic that the filter matches. Nothing is read before the broker has taken all of it, so where it had
+        no room for something, it has none in the end either: if both messages come, all of the replay has come. Raises
+        NoConnection.
+        """
+
+        def begin() -> None:
+            self._client.subscribe(topic_filter, qos=1)
+            for qos in (1, 0):
+                self._client.publish(end, b"%d" % qos, qos)
+
+        self._steps = [
+            begin,
+            settled,
+        ]  # the library's thread takes one after the acknowledgement, the other after QoS 0 is out
+        self.publish(end, b"{}")
+
+    def round_trip(self, topic: str) -> None:
+        """Ask the broker for something, and wait for its answer. Raises NoConnection."""
+        self._subscribed.clear()
+        self._client.subscribe(topic)
+        if not self._subscribed.wait(self._timeout):
+            raise NoConnection(f"{self._url} does not answer")
 
     def message(self, timeout: float) -> Message | None:
         """The next message, or None after so many seconds without one. Raises NoConnection: a subscription is refused."""
@@ -152,8 +189,11 @@ class MqttClient:
 
     def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
         self._acknowledged[mid] = reason
+        if self._steps:
+            self._steps.pop(0)()
 
     def _on_subscribe(self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Any) -> None:
+        self._subscribed.set()
         refused = [reason for reason in reasons if reason.is_failure]
         if refused:
             self._refusal = f"a subscription is refused: {refused[0]}"

@@ -52,11 +52,14 @@ def compile_device(
     env: Environment,
     credentials_dir: Path | None,
     documents_known: Collection[str] = (),
+    *,
+    secrets_elsewhere: bool = False,
 ) -> Verdict:
     """Judge the config of the device at ``path`` with every document that it links to.
 
     ``documents`` maps the paths after ``config://`` to bytes; ``documents_known`` are paths of others, to tell one that
-    differs only in case. Secrets are read from ``credentials_dir``. What is wrong is in the verdict; nothing is raised.
+    differs only in case. Secrets are read from ``credentials_dir``; with ``secrets_elsewhere`` one that is not at hand is no
+    fault, and there is no spec although there is no error. What is wrong is in the verdict; nothing is raised.
     """
     faults, document_hash = Faults(), sha256(payload)
     if problem := path_fault(path):
@@ -67,7 +70,8 @@ def compile_device(
     if document is not None:
         if may_link(payload):
             document = links.expand(document, (), (_own_link(path),))
-        spec = _Compiler(path, env, Credentials(credentials_dir, faults), links, faults).spec(document, document_hash)
+        credentials = Credentials(credentials_dir, faults, secrets_elsewhere)
+        spec = _Compiler(path, env, credentials, links, faults).spec(document, document_hash)
         if spec is not None:
             spec = replace(spec, payload=payload, documents={link: documents[link] for link in links.hashes})
     owner = document.get("gateway") if document else None

@@ -19,13 +19,14 @@ class Credentials:
     """The secrets in the credentials directory, as far as devices may see them.
 
     A text that was given out is told to ``faults`` first, so that no message shows it. ``broken`` are the keys of the
-    ``driver_config`` whose secret could not be had.
+    ``driver_config`` whose secret could not be had. ``elsewhere``: where there is no directory, that is no fault.
     """
 
-    def __init__(self, directory: Path | None, faults: Faults) -> None:
+    def __init__(self, directory: Path | None, faults: Faults, elsewhere: bool = False) -> None:
         self.broken: set[str] = set()
         self._directory = directory
         self._faults = faults
+        self._elsewhere = elsewhere
 
     def reveal(self, config: dict[str, Any]) -> dict[str, Any]:
         """The ``driver_config`` with its secrets in place, and its tables as lists of objects."""
@@ -53,6 +54,9 @@ class Credentials:
             self._faults.error(
                 where, f"{shown(secret)} may not be used: a device's secret has a name that begins with device."
             )
+            return ""
+        if self._directory is None and self._elsewhere:
+            self._faults.warn(where, f'the secret "{secret}" is not at hand, so the gateway alone can judge the whole')
             return ""
         if self._directory is None:
             self._faults.error(where, f'there is no secret "{secret}", as credentials_dir is not set')

@@ -1,0 +1,1 @@
+"""``gateway pull`` and ``gateway push``: all configurations of a broker to a directory of files, and back."""
