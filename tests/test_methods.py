@@ -562,3 +562,15 @@ def test_last_tells_the_quality_of_a_doubtful_value(rig: Rig) -> None:
     answer = rig.ask(f"last/{PATH}")
     assert answer["kW"]["quality"] == {"flags": ["fault"]}
     assert "quality" not in answer["Count"]
+
+
+def test_a_device_with_many_points_goes_back_as_a_whole(rig: Rig) -> None:
+    """However many points there are, none is refused because the others wait."""
+    points = [replace(KW, name=f"p{n}", priority=16, min_priority=8) for n in range(100)]
+    rig.again(*points, COUNT)
+    for register in points:
+        rig.wire.expect(f"write {register.name}=None", None)
+    answer = rig.ask(f"revert_device/{PATH}", {"priority": 9}, steps=100)
+    assert answer == {"values": {register.name: None for register in points}, "errors": {}}
+    assert rig.wire.options == {"priority": 9}
+    assert rig.ask(f"revert_device/{PATH}", {"priority": 7}) == "bad_request"

@@ -110,7 +110,7 @@ class WriteMethods:
         writable(register)
         claim, priority = self._claim(call, spec), priority_of(call, spec)
         self._desk.check(claim)
-        self._give_back(call, device, spec, claim, register, priority, call.ticket.finish)
+        self._submit(call, device, self._given_back(call, spec, claim, register, priority, call.ticket.finish))
 
     def revert_device(self, call: Call) -> None:
         """Give back all that can be; with ``abandon`` give up what could not be given back so far."""
@@ -123,11 +123,18 @@ class WriteMethods:
         claim, priority = self._claim(call, spec), priority_of(call, spec)
         self._desk.check(claim)
         registers = [register for register in spec.registers if self._can_go_back(spec, register)]
+        registers = [register for register in registers if priority is None or register.priority is not None]
+        for register in registers:
+            slot_of(register, priority)
         if not registers:
             call.ticket.finish({"values": {}, "errors": {}})
         group = Group(call.ticket, [register.name for register in registers])
-        for register in registers:
-            self._give_back(call, device, spec, claim, register, priority, group.done(register.name))
+        writes = [
+            write
+            for register in registers
+            for write in self._given_back(call, spec, claim, register, priority, group.done(register.name))
+        ]
+        self._submit(call, device, writes)
 
     def _abandon(self, call: Call) -> None:
         """Give up what is due, also on a device that does not run here any more."""
@@ -151,12 +158,12 @@ class WriteMethods:
     def _null(self, call: Call, device: Device, spec: Spec, claim: Claim, register: Register, priority: int | None) -> None:
         if not self._can_go_back(spec, register):
             raise BadValue(f'"{register.name}" has no Default Value in the registry that null could go back to')
-        self._give_back(call, device, spec, claim, register, priority, call.ticket.finish)
+        self._submit(call, device, self._given_back(call, spec, claim, register, priority, call.ticket.finish))
 
-    def _give_back(
-        self, call: Call, device: Device, spec: Spec, claim: Claim, register: Register, priority: int | None, done: Done
-    ) -> None:
-        """By the road of reverts what is open, else by a write of what the point goes back to."""
+    def _given_back(
+        self, call: Call, spec: Spec, claim: Claim, register: Register, priority: int | None, done: Done
+    ) -> list[Write]:
+        """What is open goes back by the road of reverts, at once; else the write of what the point goes back to."""
         points = self._open(spec, register, priority)
         priority = slot_of(register, priority)
         value, _ = goal(register, priority, None)
@@ -167,7 +174,8 @@ class WriteMethods:
         elif value is None and priority is None:
             done(None, None)
         else:
-            self._submit(call, device, [self._write(call, spec, claim, register, value, priority, done, "revert")])
+            return [self._write(call, spec, claim, register, value, priority, done, "revert")]
+        return []
 
     # ---- the road
 
@@ -190,6 +198,8 @@ class WriteMethods:
         return Write(self._desk, self._clock, claim, spec, register, value, priority, call.ticket, call.id, done, kind)
 
     def _submit(self, call: Call, device: Device, writes: list[Write]) -> None:
+        if not writes:
+            return
         device.submit(
             *(
                 WriteJob(

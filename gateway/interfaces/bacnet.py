@@ -42,13 +42,13 @@ class Interface(Base):
         super().__init__(config, env)
         self._peer = Peer(config, env, lambda: self.wake())
         self._learned = Learned()
-        self._facts: tuple[str, ...] = ()
         self._chores = Chores(config, self._learned)
         self._watched: dict[Ref, list[BacnetRegister]] = {}
         self._slots: dict[Object, bool] = {}
         self._doubts: dict[str, Quality] = {}
         self._faulty: set[Ref] = set()
         self._plans: dict[tuple[int, ...], list[BacnetBatch]] = {}
+        self._settled: set[tuple[int, ...]] = set()
         self.quality = self._doubts
 
     def check(self) -> None:
@@ -71,15 +71,11 @@ class Interface(Base):
 
     def learned(self) -> tuple[str, ...]:
         """What was found out: see ``_bacnet.learned``."""
-        facts = self._learned.facts()
-        if facts != self._facts:
-            self._facts = facts
-        return self._facts
+        return self._learned.facts()
 
     def recall(self, facts: Sequence[str]) -> None:
         """Go on with what was learned before."""
-        self._learned = Learned(facts)
-        self._facts = tuple(facts)
+        self._learned = Learned(tuple(facts))
         self._chores = Chores(self.config, self._learned)
         self._slots = dict.fromkeys(self._learned.plain, False)
 
@@ -95,12 +91,17 @@ class Interface(Base):
     def _open(self) -> None:
         if self._peer.session is None:
             self._watched.clear()
-            self._chores.begin()
+            self._ask_again()
             self._peer.open()
             self._plans.clear()
 
     def _close(self) -> None:
         self._peer.close()
+
+    def _ask_again(self) -> None:
+        """The device may be another one: ask anew what it says of itself."""
+        self._chores.begin()
+        self._settled.clear()
 
     # ---- reading
 
@@ -110,12 +111,24 @@ class Interface(Base):
         if key not in self._plans:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
+                self._settled.clear()
             self._plans[key] = plan(places, self._limits(), self._faulty)
         if self._peer.session is None:
             return list(self._plans[key])
-        if not self.urgent:
-            self._watch(places)
-        return [*self._chores.due(places, self._limits(), self.env.clock.now(), self.urgent), *self._plans[key]]
+        return [*self._besides(key, places), *self._plans[key]]
+
+    def _besides(self, key: tuple[int, ...], places: Sequence[BacnetRegister]) -> list[Chore]:
+        """What is to be done before these registers are read, mostly nothing."""
+        if self.urgent:
+            return [] if key in self._settled else self._chores.due(places, self._limits(), urgent=True)
+        time = self._chores.time(self.env.clock.now())
+        if key in self._settled:
+            return time
+        self._watch(places)
+        chores = self._chores.due(places, self._limits(), urgent=False)
+        if not chores:
+            self._settled.add(key)
+        return [*chores, *time]
 
     def _limits(self) -> Limits:
         facts = self._peer.facts
@@ -158,11 +171,13 @@ class Interface(Base):
             return {batch.registers[0].name: point_error(failure)}
         if failure.reason in NO_MULTIPLE:
             self._learned.single = True
+            self._learned.changed()
             parts = [single(register) for register in batch.registers]
         else:
             parts = halves(batch, self._limits(), self._faulty)
             if failure.reason in TOO_LONG and len(parts) > 1:
                 self._learned.octets = max(LEAST, *(part.octets for part in parts))
+                self._learned.changed()
         self._plans.clear()
         raise Split(parts)
 
@@ -190,14 +205,23 @@ class Interface(Base):
         news: list[tuple[Register, Scalar | PointError]] = []
         for notice in self._peer.session.notices() if self._peer.session else ():
             if isinstance(notice, Changed):
-                self._learned.untold.pop((notice.ref.object_type, notice.ref.instance), None)
+                self._untold(notice.ref, None)
                 news += self._changed(notice)
             elif isinstance(notice, Lapsed):
-                self._learned.untold[notice.ref.object_type, notice.ref.instance] = notice.failure.message
+                self._untold(notice.ref, notice.failure.message)
             elif isinstance(notice, Restarted):
-                self._chores.begin()
+                self._ask_again()
                 self._slots = dict.fromkeys(self._learned.plain, False)
         return news
+
+    def _untold(self, ref: Ref, why: str | None) -> None:
+        """Changes of an object are not told, or with None: they are."""
+        known = self._learned.untold
+        place = (ref.object_type, ref.instance)
+        if known.get(place) != why:
+            known.pop(place, None)
+            known.update({place: why} if why is not None else {})
+            self._learned.changed()
 
     def _changed(self, notice: Changed) -> list[tuple[Register, Scalar | PointError]]:
         value, flags = notice.items.get(names.PRESENT_VALUE), notice.items.get(names.STATUS_FLAGS)
@@ -215,6 +239,7 @@ class Interface(Base):
             known = self._slots[_object(place)] = has_slots(self._peer, place)
             if not known:
                 self._learned.plain.add(_object(place))
+                self._learned.changed()
         return known
 
     def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Taken:

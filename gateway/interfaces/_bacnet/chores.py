@@ -34,17 +34,19 @@ class Chores:
         self._asked.clear()
         self._time_due = 0.0
 
-    def due(self, places: Sequence[BacnetRegister], limits: Limits, now: float, urgent: bool) -> list[Chore]:
+    def due(self, places: Sequence[BacnetRegister], limits: Limits, urgent: bool) -> list[Chore]:
         """What is to be asked before these registers are read; ``urgent``: only what their values need."""
         wanted = dict.fromkeys(_states(place) for place in places if place.textual)
         batches = chores(self._new(list(wanted)), limits, TEXT_OCTETS)
         if urgent:
             return batches
         units = dict.fromkeys(ref for place in places if (ref := _units(place)) is not None)
-        batches += chores(self._new(list(units)), limits, UNIT_OCTETS)
-        if self._config.time_synchronization_interval and now >= self._time_due:
-            batches.append(Chore((), ()))
-        return batches
+        return batches + chores(self._new(list(units)), limits, UNIT_OCTETS)
+
+    def time(self, now: float) -> list[Chore]:
+        """The device is to be told the time, if it is due."""
+        due = self._config.time_synchronization_interval and now >= self._time_due
+        return [Chore((), ())] if due else []
 
     def do(self, chore: Chore, peer: Peer, now: float) -> None:
         """One request. Raises Transient, Unreachable, Split."""
@@ -77,6 +79,7 @@ class Chores:
 
     def _keep(self, ref: Ref, item: Item | Failure) -> None:
         self._asked.add(ref)
+        self._learned.changed()
         place: Object = (ref.object_type, ref.instance)
         if ref.property == names.STATE_TEXT:
             texts = _texts(item)

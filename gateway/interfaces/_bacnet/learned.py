@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from gateway.interfaces._bacnet import names
 
@@ -22,10 +22,10 @@ class Learned:
 
     ``octets`` is how long an answer may be, None if nothing is known, ``single`` that it can be asked for one property at a
     time only, ``plain`` are objects without a priority array, ``units`` and ``texts`` what objects say of themselves, and
-    ``untold`` why changes of them are not told.
+    ``untold`` why changes of them are not told. After a change, ``changed`` is to be called.
     """
 
-    def __init__(self, facts: Iterable[str] = ()) -> None:
+    def __init__(self, facts: Sequence[str] = ()) -> None:
         self.octets: int | None = None
         self.single = False
         self.plain: set[Object] = set()
@@ -34,9 +34,19 @@ class Learned:
         self.untold: dict[Object, str] = {}
         for fact in facts:
             self._recall(fact)
+        self._facts: tuple[str, ...] | None = tuple(facts)
+
+    def changed(self) -> None:
+        """Something new is known."""
+        self._facts = None
 
     def facts(self) -> tuple[str, ...]:
-        """All of it as sentences."""
+        """All of it as sentences; the same object until something has changed."""
+        if self._facts is None:
+            self._facts = self._sentences()
+        return self._facts
+
+    def _sentences(self) -> tuple[str, ...]:
         own = {_SINGLE: self.single, f"answers of at most {self.octets} octets": self.octets is not None}
         return (
             *(fact for fact, known in own.items() if known),
