@@ -24,6 +24,7 @@ from gateway.catalog import Catalog
 from gateway.claims import Claims
 from gateway.clock import Clock, SystemClock
 from gateway.coordinator import Coordinator
+from gateway.dataqueue import DataQueue
 from gateway.faultpoint import FaultPoint, from_environment, passing
 from gateway.fleet import Fleet
 from gateway.health import Health
@@ -34,14 +35,16 @@ from gateway.manager import Manager
 from gateway.methods import Methods
 from gateway.model import Connected, Event, Message, Outgoing
 from gateway.notify import Notifier
+from gateway.outbox import Outbox
 from gateway.payloads import dump
 from gateway.publisher import Publisher
-from gateway.queues import ControlQueue, DataQueue
+from gateway.queues import ControlQueue
 from gateway.rpc import Rpc
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
 from gateway.settings import Settings
 from gateway.stats import Stats
+from gateway.store.outbox import OutboxFile
 from gateway.store.state import StateDb
 from gateway.sync.order import Doors
 from gateway.topics import Topics, matches
@@ -71,8 +74,10 @@ class Gateway:
         self.stopping = threading.Event()
         self.topics = topics = Topics(settings.gateway_id, settings.topic_prefix, settings.json_rpc)
         self.control_queue = ControlQueue(clock)
-        self.data_queue = DataQueue()
+        self.data_queue = DataQueue(clock)
         self.board = Board(topics, clock, self.control_queue.put, instance, settings.scope)
+        outbox_file = OutboxFile(settings.state_dir / "outbox.db")
+        self.outbox = Outbox(settings.outbox, outbox_file, self.data_queue, clock, self.board.problem)
         self.publisher = Publisher(
             topics, self.data_queue, self.board, lambda learned: self.coordinator.hear("device", learned)
         )
@@ -123,7 +128,7 @@ class Gateway:
             settings.broker, f"{gateway_id}.data", self.data_queue, self._heard_data, clock, sentinel, linger=LINGER
         )
         self.state = StateDb(settings.state_dir / "state.db")
-        self.stats = Stats(clock, self.board, self.fleet, self.publisher, self.rpc, self.control_queue, self.data_queue)
+        self.stats = Stats(clock, self.board, self.fleet, self.publisher, self.rpc, self.control_queue, self.outbox)
         catalog, claims = Catalog(env, settings.credentials_dir), Claims(gateway_id, settings.adopt)
         self.manager = Manager(
             topics,
@@ -156,11 +161,13 @@ class Gateway:
         )
         self.control_queue.wake = self.control.wake
         self.data_queue.wake = self.data.wake
+        self.data_queue.alarm = self.outbox.wake
 
     def start(self) -> None:
         """Start everything; returns at once."""
         log.info("the gateway starts", id=self.settings.gateway_id, broker=str(self.settings.broker.url))
         self.vitals.others.append(self.fleet.late)
+        self.outbox.start(self.vitals)
         self.office.start(self.vitals)
         self.rpc.start(self.vitals)
         self.control.start(self.vitals)
@@ -184,7 +191,8 @@ class Gateway:
         ended = [(self.coordinator.name, self.coordinator.join(self._until(deadline - 3.0)))]
         self.board.stopped()
         ended.append((self.rpc.name, self.rpc.stop(self._until(deadline - 2.5))))
-        ended.append((self.data.name, self.data.stop(self._until(deadline - 1.0))))
+        ended.append((self.data.name, self.data.stop(self._until(deadline - 1.5))))
+        ended.append((self.outbox.name, self.outbox.stop(self._until(deadline - 1.0))))
         ended.append((self.control.name, self.control.stop(self._until(deadline))))
         left += [name for name, over in ended if not over]
         self.office.journal.close()
@@ -226,6 +234,7 @@ class Gateway:
         self.office.stop(self.clock.now() + 1.0)
         self.networks.stop(2.0)
         self.data.stop(2.0)
+        self.outbox.stop(2.0)
         self.control.stop(2.0)
 
 

@@ -16,12 +16,13 @@ from gateway.board import Board
 from gateway.catalog import Catalog, Entry
 from gateway.claims import Claims
 from gateway.clock import Clock
+from gateway.dataqueue import DataQueue
 from gateway.fleet import Fleet
 from gateway.lastgood import Disk, LastGood
 from gateway.model import Fault, Learned, Outgoing
 from gateway.newclaims import NewClaims
 from gateway.ownership import Standing
-from gateway.queues import ControlQueue, DataQueue
+from gateway.queues import ControlQueue
 from gateway.readings import retained_topics
 from gateway.store.compile import Verdict
 from gateway.store.device_config import Spec

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.board import Board
+from gateway.dataqueue import DataQueue
 from gateway.model import DeviceStatus, Learned, Outgoing, Reading
-from gateway.queues import DataQueue
 from gateway.readings import Shaper, retained_topics
 from gateway.store.device_config import Spec
 from gateway.topics import Topics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.clock import Clock
@@ -25,8 +25,12 @@ class Source(Protocol):
         """The connection is lost; these had been popped and were not acknowledged, oldest first."""
         ...
 
-    def refused(self, message: Outgoing) -> None:
-        """The broker does not take this message, and would not if it came again."""
+    def acknowledged(self, message: Outgoing) -> None:
+        """The broker has this message, which had been popped with QoS 1."""
+        ...
+
+    def refused(self, message: Outgoing, reason: str) -> None:
+        """The broker does not take this message, and would not if it came again; the reason is its own word."""
         ...
 
     def __len__(self) -> int:
@@ -64,110 +68,12 @@ class ControlQueue:
         with self._lock:
             self._waiting = deque(m for m in (*messages, *self._waiting) if m.until > now)
 
-    def refused(self, message: Outgoing) -> None:
+    def acknowledged(self, message: Outgoing) -> None:
+        """It is over."""
+
+    def refused(self, message: Outgoing, reason: str) -> None:
         """Count it."""
         self.dropped += 1
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-
-class DataQueue:
-    """Readings: live ones first, then those that an outage held back, which go to their replay topic.
-
-    Bounded in bytes: the oldest are dropped and counted.
-    """
-
-    def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
-        self._max_bytes = max_bytes
-        self._live: deque[Outgoing] = deque()
-        self._held: deque[Outgoing] = deque()
-        self._bytes = 0
-        self._lock = threading.Lock()
-        self._connected = False
-        self._open = False
-        self.wake: Callable[[], None] = lambda: None
-        self.dropped = 0
-        self.refusals = 0
-
-    def put(self, messages: Iterable[Outgoing]) -> None:
-        """Queue readings, in order; without a connection they are held back at once."""
-        with self._lock:
-            for message in messages:
-                if self._connected:
-                    self._live.append(message)
-                    self._bytes += len(message.payload)
-                else:
-                    self._hold(message)
-            self._bound()
-        self.wake()
-
-    def connected(self) -> None:
-        """The link is up: from now on readings are live."""
-        with self._lock:
-            self._connected = True
-
-    def open(self) -> None:
-        """It is known whose the devices are: from now on readings may go out."""
-        with self._lock:
-            self._open = self._connected
-        self.wake()
-
-    def pop(self) -> Outgoing | None:
-        """The next message, or None."""
-        with self._lock:
-            queue = (self._live or self._held) if self._open else None
-            if not queue:
-                return None
-            message = queue.popleft()
-            self._bytes -= len(message.payload)
-            return message
-
-    def unsent(self, messages: list[Outgoing]) -> None:
-        """The connection is lost: nothing that waits is a present value any more."""
-        with self._lock:
-            self._connected = self._open = False
-            waiting = [*self._held, *self._live]
-            self._held.clear()
-            self._live.clear()
-            self._bytes = 0
-            for message in (*filter(_is_held, messages), *filter(_is_held, waiting)):
-                self._keep(message)
-            for message in (*messages, *waiting):
-                if not _is_held(message):
-                    self._hold(message)
-            self._bound()
-
-    def refused(self, message: Outgoing) -> None:
-        """Set aside with a count."""
-        self.refusals += 1
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait."""
-        return len(self._live) + len(self._held)
-
-    def __len__(self) -> int:
-        """How many messages would go out now."""
-        return self.waiting if self._open else 0
-
-    def _hold(self, message: Outgoing) -> None:
-        """Keep a reading for its replay topic, marked as replayed; plain point values are not replayed."""
-        if message.replay_topic is None or message.replay is None:
-            return
-        payload = b'{"replayed":true,' + message.replay[1:]
-        self._keep(Outgoing(message.replay_topic, payload, qos=message.qos, replay_topic=message.replay_topic))
-
-    def _keep(self, message: Outgoing) -> None:
-        self._held.append(message)
-        self._bytes += len(message.payload)
-
-    def _bound(self) -> None:
-        while self._bytes > self._max_bytes:
-            oldest = (self._held or self._live).popleft()
-            self._bytes -= len(oldest.payload)
-            self.dropped += 1
-
-
-def _is_held(message: Outgoing) -> bool:
-    return message.topic == message.replay_topic

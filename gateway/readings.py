@@ -91,9 +91,8 @@ class Shaper:
             meta = {name: self._meta[name] for name in reading.values}
             payload = dump([reading.values, meta, {"TimeStamp": whole["timestamp"]}])
         device = self._spec.device
-        return Outgoing(
-            self._all, payload, device.qos, device.retain, self._expiry, replay_topic=self._replay, replay=replay
-        )
+        later = (self._replay, replay) if device.durable else (None, None)
+        return Outgoing(self._all, payload, device.qos, device.retain, self._expiry, replay_topic=later[0], replay=later[1])
 
     def _point_messages(self, reading: Reading) -> list[Outgoing]:
         told: dict[str, bytes] = {name: self._point_payload(reading, name, value) for name, value in reading.values.items()}

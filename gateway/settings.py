@@ -105,10 +105,11 @@ class Bacnet(Section):
 
 
 class Outbox(Section):
-    """Bounds of the outage buffer: bytes on disk, and seconds."""
+    """Bounds of the outage buffer: bytes on disk, seconds, and readings a second when they are replayed."""
 
     max_bytes: Size = Field(512 << 20, gt=0)
     max_age: Seconds = Field(7 * 86400, gt=0)
+    replay_rate: float = Field(500.0, ge=1, le=100_000)
 
 
 class Requests(Section):

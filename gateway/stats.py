@@ -9,8 +9,9 @@ from typing import Any
 from gateway.board import Board
 from gateway.clock import Clock, rfc3339
 from gateway.fleet import Fleet
+from gateway.outbox import Outbox
 from gateway.publisher import Publisher
-from gateway.queues import ControlQueue, DataQueue
+from gateway.queues import ControlQueue
 from gateway.rpc import Rpc
 
 
@@ -25,7 +26,7 @@ class Stats:
         publisher: Publisher,
         rpc: Rpc,
         control: ControlQueue,
-        data: DataQueue,
+        outbox: Outbox,
     ) -> None:
         self._clock = clock
         self._board = board
@@ -33,7 +34,7 @@ class Stats:
         self._publisher = publisher
         self._rpc = rpc
         self._control = control
-        self._data = data
+        self._outbox = outbox
         self._started = clock.now()
 
     def payload(self) -> dict[str, Any]:
@@ -49,12 +50,7 @@ class Stats:
                 "driver_failures": polls.failures,
                 "max_late": round(polls.max_late, 4),
             },
-            "readings": {
-                "published": self._publisher.readings,
-                "waiting": self._data.waiting,
-                "dropped": self._data.dropped,
-                "refused_by_broker": self._data.refusals,
-            },
+            "readings": {"published": self._publisher.readings, **self._outbox.counts()},
             "requests": {"count": self._rpc.requests, "answers": dict(self._rpc.answers)},
             "control": {"waiting": len(self._control), "dropped": self._control.dropped},
             "threads": threading.active_count(),

@@ -11,12 +11,13 @@ from gateway import fleet as fleet_module
 from gateway.board import Board
 from gateway.catalog import Catalog
 from gateway.claims import Claims
+from gateway.dataqueue import DataQueue
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
 from gateway.model import Learned, Message, Outgoing
 from gateway.ownership import SETTLING
-from gateway.queues import ControlQueue, DataQueue
+from gateway.queues import ControlQueue
 from gateway.store.state import MovedAside, StateError, StoredDevice
 from gateway.topics import Topics
 from tests.fakes import FakeClock, RecordingOutlet, StillThread
@@ -84,7 +85,7 @@ class Rig:
     def __init__(self, env: Environment, clock: FakeClock) -> None:
         self.clock = clock
         self.control = ControlQueue(clock)
-        self.data = DataQueue()
+        self.data = DataQueue(clock)
         self.data.connected()
         self.data.open()
         self.claims = Claims("edge-1", ["old"])

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.board import Board
+from gateway.dataqueue import DataQueue
 from gateway.model import Outgoing, Reading, Register
 from gateway.publisher import Publisher
-from gateway.queues import DataQueue
 from gateway.store.device_config import Spec
 from gateway.topics import Topics
 from tests.fakes import FakeClock, Wire, point, spec
@@ -18,7 +18,7 @@ class Rig:
 
     def __init__(self) -> None:
         topics, clock = Topics("edge-1"), FakeClock()
-        self.data = DataQueue()
+        self.data = DataQueue(clock)
         self.data.connected()
         self.data.open()
         self.publisher = Publisher(topics, self.data, Board(topics, clock, lambda _: None, "i-1", ("#",)), lambda _: None)

@@ -59,6 +59,12 @@ def test_a_plain_reading_has_no_mqtt_properties() -> None:
     )
 
 
+def test_readings_that_are_not_durable_are_not_kept() -> None:
+    """They have nothing that could be replayed."""
+    [message] = shaper(durable=False).messages(reading(kW=12.5))
+    assert message == Outgoing("devices/C/B/D/all", message.payload)
+
+
 def test_volttron_payload() -> None:
     """On request values, metadata with true types, and the time, as VOLTTRON's drivers publish; the replay is ours."""
     it = shaper(payload="volttron", timezone="Europe/Berlin")

@@ -9,7 +9,7 @@ from gateway.board import Board
 from gateway.jobs import Counters
 from gateway.model import DeviceState, DeviceStatus, Outgoing
 from gateway.payloads import dump
-from gateway.queues import ControlQueue, DataQueue
+from gateway.queues import ControlQueue
 from gateway.stats import Stats
 from gateway.topics import Topics
 from tests.fakes import FakeClock
@@ -22,14 +22,13 @@ def stats(clock: FakeClock) -> Stats:
     for path, state in (("C/B/D", DeviceState.ONLINE), ("C/B/E", DeviceState.ONLINE), ("C/B/F", DeviceState.OFFLINE)):
         board.expect(path)
         board.status(path, DeviceStatus(state, clock.wall()))
-    control, data = ControlQueue(clock), DataQueue(max_bytes=20)
+    control = ControlQueue(clock)
     control.put(Outgoing("a", b""))
-    for payload in (b'{"n":1}', b'{"n":2}'):
-        data.put([Outgoing("d", payload, replay_topic="r", replay=payload)])
-    data.refused(Outgoing("d", b""))
+    counts = {"waiting": 4, "on_disk": 3, "dropped": 2}
     fleet = SimpleNamespace(counters=lambda: Counters(polls=7, missed=2, failures=1, max_late=0.123456))
-    publisher, rpc = SimpleNamespace(readings=6), SimpleNamespace(requests=3, answers={"ok": 2, "busy": 1})
-    return Stats(clock, board, fleet, publisher, rpc, control, data)  # type: ignore[arg-type]
+    publisher, outbox = SimpleNamespace(readings=6), SimpleNamespace(counts=lambda: counts)
+    rpc = SimpleNamespace(requests=3, answers={"ok": 2, "busy": 1})
+    return Stats(clock, board, fleet, publisher, rpc, control, outbox)  # type: ignore[arg-type]
 
 
 def test_everything_counted_is_told(stats: Stats, clock: FakeClock) -> None:
@@ -43,7 +42,7 @@ def test_everything_counted_is_told(stats: Stats, clock: FakeClock) -> None:
         "uptime": 12.3,
         "devices": {"online": 2, "offline": 1},
         "polls": {"count": 7, "missed": 2, "driver_failures": 1, "max_late": 0.1235},
-        "readings": {"published": 6, "waiting": 0, "dropped": 2, "refused_by_broker": 1},
+        "readings": {"published": 6, "waiting": 4, "on_disk": 3, "dropped": 2},
         "requests": {"count": 3, "answers": {"ok": 2, "busy": 1}},
         "control": {"waiting": 1, "dropped": 0},
     }

@@ -36,6 +36,8 @@ SHUT = 0.2
 """Seconds after which the gate is asked again."""
 WINDOW = 10
 """Publishes in flight: more bring nothing on a LAN, and some brokers take no more."""
+REFUSED_TOLD = 100
+"""Topics that the log names, on one connection, because the broker refuses what is published there."""
 MAX_TOPIC = 65_535
 """Bytes that a topic may have (MQTT 5.0, 1.5.4); the library would give up the connection."""
 
@@ -91,6 +93,7 @@ class Link:
         self._max_packet = 0
         self._flights = Flights(self._clock)
         self._filters: dict[int, tuple[str, ...]] = {}
+        self._refused_topics: set[str] = set()
 
     # ---- from other threads
 
@@ -244,7 +247,7 @@ class Link:
             log.warning(
                 "a message is larger than MQTT or the broker takes", topic=message.topic[:200], bytes=len(message.payload)
             )
-            self._source.refused(message)
+            self._source.refused(message, "it is larger than the broker takes")
             return
         self._fly(client, message)
 
@@ -307,9 +310,16 @@ class Link:
     def acknowledged(self, mid: int, refusal: str | None) -> None:
         """A publish has ended."""
         message = self._flights.end(mid)
-        if refusal is not None and message is not None and message.topic != self._beat.topic:  # of that, the replays tell
-            log.warning("the broker refuses a message", topic=message.topic, reason=refusal)
-            self._source.refused(message)
+        if message is not None and refusal is None:
+            self._source.acknowledged(message)
+        elif message is not None and message.topic != self._beat.topic:  # of that, the replays tell
+            self._tell_refused(message.topic, str(refusal))
+            self._source.refused(message, str(refusal))
+
+    def _tell_refused(self, topic: str, reason: str) -> None:
+        if topic not in self._refused_topics and len(self._refused_topics) < REFUSED_TOLD:
+            self._refused_topics.add(topic)
+            log.warning("the broker refuses a message", topic=topic, reason=reason)
 
     def subscribed(self, mid: int, refusals: Sequence[str | None]) -> None:
         """Tell of subscriptions that are refused, each once."""

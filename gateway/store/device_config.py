@@ -64,6 +64,7 @@ class DeviceConfig(BaseModel):
     expiry: float | None = Field(None, ge=0, le=MAX_EXPIRY)
     point_payload: Literal["plain", "json"] = "plain"
     qos: int = Field(1, ge=0, le=1)
+    durable: bool = True
 
     @property
     def max_silence(self) -> float:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from gateway.errors import GatewayError
 
@@ -23,7 +24,7 @@ _WRITE_VERSION = 2
 """The newest that SQLite knows (SQLite database file format, 1.3.3: byte 18 of the file)."""
 
 
-def is_passing(error: Exception) -> bool:
+def is_passing(error: BaseException | None) -> bool:
     """Whether an error says nothing against what the file holds."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
@@ -45,7 +46,7 @@ class Layout:
     """What a file holds: ``name`` is what people call it, ``tables`` the SQL that begins one of version ``schema``.
 
     ``pragmas`` are set on each connection. ``error`` is what its user raises. ``steps`` is the SQL that brings a file of a
-    version to the next one.
+    version to the next one. ``check``: look through the whole file when it is opened, which takes as long as to read it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Layout:
     pragmas: tuple[str, ...]
     error: type[GatewayError]
     steps: Mapping[int, str] = field(default_factory=dict)
+    check: bool = True
 
 
 class Database:
@@ -92,20 +94,37 @@ class Database:
             self._db.close()
             self._db = None
 
+    def pragma(self, text: str) -> Any:
+        """Ask or set something of the connection, outside of transactions; raises the layout's error."""
+        with self._errors() as db:
+            return (db.execute(f"PRAGMA {text}").fetchone() or (None,))[0]
+
+    def vacuum(self) -> None:
+        """Give room that is not used back to the file system; raises the layout's error."""
+        with self._errors() as db:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what is done within is kept or, with the layout's error or any other, none."""
+    def _errors(self) -> Iterator[sqlite3.Connection]:
         if self._db is None:
             raise self._layout.error(f"the {self._layout.name} is not open")
         try:
-            self._db.execute("BEGIN IMMEDIATE")
             yield self._db
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._layout.error(self._words(error)) from error
-        finally:
-            if self._db is not None and self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what is done within is kept or, with the layout's error or any other, none."""
+        with self._errors() as opened:
+            try:
+                opened.execute("BEGIN IMMEDIATE")
+                yield opened
+                opened.execute("COMMIT")
+            finally:
+                if self._db is not None and opened.in_transaction:
+                    opened.execute("ROLLBACK")
 
     def _connect(self) -> None:
         existed = os.path.exists(self._path)  # noqa: PTH110 - unlike Path.exists, never raises
@@ -122,7 +141,7 @@ class Database:
         name, schema = self._layout.name, self._layout.schema
         if existed and self._write_version() > _WRITE_VERSION:  # SQLite would read it, and refuse each write
             raise _Damaged(f"the {name} is damaged, or of a newer format of SQLite: it can not be written")
-        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone() if self._layout.check else ("ok",)
         if found != "ok":
             raise _Damaged(f"the {name} is damaged: {found}")
         (version,) = db.execute("PRAGMA user_version").fetchone()

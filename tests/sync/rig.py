@@ -12,11 +12,12 @@ from gateway.broker import Subscription
 from gateway.catalog import Catalog
 from gateway.claims import Claims
 from gateway.coordinator import Coordinator
+from gateway.dataqueue import DataQueue
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
 from gateway.model import Connected, Disconnected, Message, Outgoing
-from gateway.queues import ControlQueue, DataQueue
+from gateway.queues import ControlQueue
 from gateway.sync.order import Doors
 from gateway.topics import Topics, matches
 from tests.fakes import FakeClock, RecordingOutlet
@@ -89,7 +90,16 @@ class Rig:
         self.disk = Disk()
         self.doors: list[str] = []
         self.leased: set[str] = set()
-        parts = (self.catalog, self.claims, self.fleet, self.board, self.queue, DataQueue(), self.disk, threading.Event())
+        parts = (
+            self.catalog,
+            self.claims,
+            self.fleet,
+            self.board,
+            self.queue,
+            DataQueue(clock),
+            self.disk,
+            threading.Event(),
+        )
         self.manager = Manager(topics, clock, *parts)
         doors = Doors(*(self._door(name) for name in ("hold", "serve", "open_data", "online", "leave")))
         self.coordinator = Coordinator(
