@@ -11,7 +11,7 @@ from typing import Any, cast
 from gateway.errors import BadValue, ConfigFault, ReadOnly
 from gateway.interfaces._bacnet import names
 from gateway.interfaces._bacnet.chores import Chores
-from gateway.interfaces._bacnet.codec import is_faulty, item_of, quality_of, raw_of
+from gateway.interfaces._bacnet.codec import are_clear, is_faulty, item_of, quality_of, raw_of
 from gateway.interfaces._bacnet.config import BacnetConfig, ip_of
 from gateway.interfaces._bacnet.learned import Learned, Object
 from gateway.interfaces._bacnet.peer import REFUSALS, Peer, point_error, read_trouble
@@ -191,6 +191,8 @@ class Interface(Base):
 
     def _judge(self, register: BacnetRegister, flags: Item | Failure, why: Item | Failure | None = None) -> None:
         """Take in what the device says against a value."""
+        if why is None and register.name not in self._doubts and are_clear(flags):
+            return
         told = flags if isinstance(flags, Item) else None
         quality = quality_of(told, why if isinstance(why, Item) else None)
         if quality is not None:

@@ -10,10 +10,11 @@ Bodies = list[dict[str, Any]]
 
 
 def value(bodies: Bodies) -> Iterator[str]:
-    """The value of a point: a text as it stands, all else as JSON."""
+    """The value of a point: a text as it stands, all else as JSON; and what masks it, if anything does."""
     for body in bodies:
-        result = body.get("result")
-        yield result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        yield _plain(body.get("result"))
+        if "effective" in body:
+            yield f"in force, at a higher priority: {_plain(body['effective'])}"
 
 
 def lease(bodies: Bodies) -> Iterator[str]:
@@ -60,6 +61,10 @@ def columns(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _plain(result: Any) -> str:
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 def _state(slot: dict[str, Any]) -> str:

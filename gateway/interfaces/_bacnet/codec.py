@@ -14,12 +14,14 @@ from typing import Any
 from gateway.errors import BadValue, OutOfRange
 from gateway.interfaces._bacnet import names
 from gateway.interfaces._bacnet.rows import BacnetRegister
-from gateway.interfaces._bacnet.values import Item, Value
+from gateway.interfaces._bacnet.values import Failure, Item, Value
 from gateway.model import PointError, Quality, Scalar
 from gateway.values import shown
 
 FLAGS = ("in_alarm", "fault", "overridden", "out_of_service")
 """The status flags in their order (ASHRAE 135, BACnetStatusFlags)."""
+
+CLEAR = {"bits": [False] * len(FLAGS)}
 
 _LIMITS = {"unsigned": (0, 2**32 - 1), "enumerated": (0, 2**32 - 1), "integer": (-(2**31), 2**31 - 1)}
 _DATE = re.compile(r"(\d{4}|\*)-(\d{1,2}|\*)-(\d{1,2}|\*)")
@@ -79,6 +81,11 @@ def quality_of(flags: Item | None, reliability: Item | None) -> Quality | None:
     number = reliability.value if reliability is not None else 0
     why = names.RELIABILITIES.get(number, str(number)) if isinstance(number, int) and number else ""
     return Quality(told, why) if told or why else None
+
+
+def are_clear(flags: Item | Failure) -> bool:
+    """Whether the device says that no flag is set, as it mostly does."""
+    return flags.value == CLEAR if isinstance(flags, Item) else False
 
 
 def is_faulty(flags: Item | None) -> bool:
