@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from gateway.cli.importing.model import Result
 
 imports = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -56,6 +59,37 @@ def telegraf(file: Source, output: Folder, under: Under = UNDER, force: Force = 
     from gateway.cli.importing.telegraf import convert
 
     raise typer.Exit(import_file(convert, file, output, under, force, print, _complain))
+
+
+@imports.command()
+def ede(
+    file: Source,
+    output: Folder,
+    states: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file of state texts (default: the one beside it).")
+    ] = None,
+    units: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file of units (default: the one beside it).")
+    ] = None,
+    under: Under = UNDER,
+    force: Force = False,
+) -> None:
+    """Import an EDE file, in which BACnet devices are handed over.
+
+    Each device becomes a config with its registry, a point for each object that has a value. The files of state texts and
+    units are found by their names, <name>_StateTexts.csv and <name>_Units.csv, or named here. Semicolons, commas and tabs,
+    any encoding of spreadsheets and loosely spelt titles are understood. Whatever can not be carried over is a line on
+    standard error, with its row and what to do. The exit code is 0 if all was carried over, 1 if something was not, 2 if
+    nothing was written.
+    """
+    from gateway.cli.importing.command import import_file
+    from gateway.cli.importing.ede import beside, convert, read
+
+    def converted(text: str) -> Result:
+        sides = {"states": states or beside(file, "states"), "units": units or beside(file, "units")}
+        return convert(text, **{kind: read(side) for kind, side in sides.items() if side})
+
+    raise typer.Exit(import_file(converted, file, output, under, force, print, _complain, read))
 
 
 def _complain(text: str) -> None:

@@ -12,16 +12,24 @@ OK, LOST, FAILED = 0, 1, 2
 
 Echo = Callable[[str], None]
 Convert = Callable[[str], Result]
+Read = Callable[[Path], str]
 
 
-def import_file(convert: Convert, file: Path, folder: Path, under: str, force: bool, echo: Echo, complain: Echo) -> int:
+def utf8(file: Path) -> str:
+    """The text of a file in UTF-8, with or without a mark. Raises OSError, UnicodeDecodeError."""
+    return file.read_text("utf-8-sig")
+
+
+def import_file(
+    convert: Convert, file: Path, folder: Path, under: str, force: bool, echo: Echo, complain: Echo, read: Read = utf8
+) -> int:
     """Convert a file into documents below a folder.
 
     ``echo`` gets a line for each file written, ``complain`` one for each remark. Returns 0 if all was carried over, 1 if
     something was not, 2 if nothing was written.
     """
     try:
-        return deliver(convert(file.read_text("utf-8-sig")), folder, under, force, echo, complain)
+        return deliver(convert(read(file)), folder, under, force, echo, complain)
     except OSError as error:
         complain(f"{error.filename or file}: {error.strerror}")
     except UnicodeDecodeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,11 @@ from gateway.topics import Topics, path_fault
 REGISTRIES = "registry_configs"
 """The folder of the registries, as in VOLTTRON."""
 
-ALWAYS = ("Volttron Point Name", "Units", "Writable", "Table", "Type", "Address")
+ALWAYS = {
+    "modbus": ("Volttron Point Name", "Units", "Writable", "Table", "Type", "Address"),
+    "bacnet": ("Volttron Point Name", "Units", "BACnet Object Type", "Property", "Writable", "Index"),
+}
+"""The columns of a driver's registry that are there, filled or not."""
 
 
 def documents(result: Result, under: str) -> dict[str, str]:
@@ -50,7 +54,7 @@ def _pair(device: Device, name: str, under: str) -> dict[str, str]:
     config |= {"registry_config": f"config://{registry}"} | device.keys
     return {
         topics.device_config(f"{under}/{name}"): _json(config, device.name),
-        topics.document(registry): csv_text(device.rows),
+        topics.document(registry): csv_text(device.rows, ALWAYS[device.driver_type]),
     }
 
 
@@ -67,10 +71,10 @@ def level(name: str) -> str:
     return "_" + text[1:] if text.startswith("$") else text or "device"
 
 
-def csv_text(rows: Iterable[Row]) -> str:
-    """A registry with the columns that are filled, one row a point."""
+def csv_text(rows: Iterable[Row], always: Collection[str]) -> str:
+    """A registry with the columns that are filled or always there, one row a point."""
     rows = list(rows)
-    columns = [column for column in COLUMNS if column in ALWAYS or any(row.get(column) for row in rows)]
+    columns = [column for column in COLUMNS if column in always or any(row.get(column) for row in rows)]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()

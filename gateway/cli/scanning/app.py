@@ -94,6 +94,57 @@ def modbus(
 
 
 @scans.command()
+def bacnet(
+    local: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="This machine's address there, as in 192.168.1.10/24 or 192.168.1.10/24:47809."
+        ),
+    ] = None,
+    bbmd: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A BBMD to register with, whose network is searched then.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Only the device there: 10.0.0.5, 10.0.0.5:47809 or 5:12.")
+    ] = None,
+    devices: Annotated[str | None, typer.Option(metavar="A-B", help="Only device ids from A to B.")] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=600, help="How long devices have to say that they are there.")
+    ] = 5,
+    timeout: Timeout = 3,
+    pause: Pause = 0,
+    settings: Settings = None,
+    output: Folder = None,
+    under: Under = UNDER,
+    force: Force = False,
+    ede: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all objects as an EDE file, too.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output, in place of a table.")
+    ] = False,
+) -> None:
+    """Find the BACnet devices on a network, and what values each has.
+
+    Devices are called by a broadcast (Who-Is), and each that answers is asked for its objects with their names, units, texts
+    of states, and whether they can be commanded. The local address is that of --settings if --local does not name one; its
+    UDP port must be free, so a gateway that runs there has to be stopped, or --local names another port. Ctrl-C ends it, and
+    what was found until then is shown and written. The exit code is 0 if all went well, 1 if not all that was found could be
+    written, 2 if nobody answers or nothing could be written, 130 after Ctrl-C.
+    """
+    from gateway.cli.scanning.bacnet import Search, scan
+    from gateway.cli.scanning.bacnet_options import checked, networks, search_range
+    from gateway.cli.scanning.options import BadOption, Output, allowed
+
+    try:
+        allow = allowed(settings)
+        low, high = search_range(devices)
+        search = Search(low, high, checked(address, allow), wait, timeout, pause)
+        there = networks(settings, local, bbmd)
+    except BadOption as fault:
+        raise typer.BadParameter(str(fault)) from None
+    raise typer.Exit(scan(there, search, allow, Output(output, under, force), ede, as_json))
+
+
+@scans.command()
 def sunspec(
     host: Host = None,
     port: Port = None,

@@ -16,14 +16,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import structlog
-
 from gateway import child
 from gateway.backoff import Backoff
 from gateway.interfaces._bacnet import wire
 from gateway.interfaces._bacnet.values import Local
 
-log = structlog.get_logger()
+log = logging.getLogger("gateway.bacnet")
 
 TICK = 1.0
 """Seconds without a word from the child after which it is asked whether it lives."""
@@ -112,7 +110,7 @@ class Life:
             self._start()
         except OSError as error:
             return f"its process can not be started: {error.strerror}"
-        self.send(asdict(self._options) | {"debug": log.is_enabled_for(logging.DEBUG)})
+        self.send(asdict(self._options) | {"debug": log.isEnabledFor(logging.DEBUG)})
         try:
             return self._listen(take, in_use) or self._refusal or self._last_words(in_use())
         finally:
@@ -162,7 +160,7 @@ class Life:
                 self._refusal = message["message"]
             case "ready":
                 self._ready = True
-                log.info("the BACnet network is up", address=self._options.name)
+                log.info("the BACnet network at %s is up", self._options.name)
                 take(message)
             case _:
                 take(message)
@@ -185,7 +183,7 @@ class Life:
         assert self._child is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.process.wait(END_WITHIN)
-        log.error("the BACnet process has ended", address=self._options.name, reason=self._child.ended() or "it hangs")
+        log.error("the BACnet network at %s is down: %s", self._options.name, self._child.ended() or "it hangs")
         return f"its process ended unexpectedly (exit code {self._child.process.returncode})"
 
     def _break(self) -> None:

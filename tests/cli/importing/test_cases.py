@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.importing import telegraf, thingsboard
+from gateway.cli.importing import ede, telegraf, thingsboard
 from gateway.cli.importing.command import told
 from gateway.cli.importing.documents import documents
 from gateway.cli.importing.model import Result
@@ -19,15 +19,25 @@ from gateway.store.compile import compile_device
 from gateway.store.faults import line
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
-CONVERTERS: dict[str, Callable[[str], Result]] = {"thingsboard": thingsboard.convert, "telegraf": telegraf.convert}
+CONVERTERS: dict[str, Callable[[Path], Result]] = {
+    "thingsboard": lambda source: thingsboard.convert(source.read_text()),
+    "telegraf": lambda source: telegraf.convert(source.read_text()),
+    "ede": lambda source: ede_converted(source),
+}
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def ede_converted(source: Path) -> Result:
+    """What becomes of an EDE file, with the side files beside it."""
+    sides = {kind: side for kind in ("states", "units") if (side := ede.beside(source, kind))}
+    return ede.convert(ede.read(source), **{kind: ede.read(side) for kind, side in sides.items()})
 
 
 def converted(case: Path) -> tuple[dict[str, str], list[str]]:
     """The documents by topic, and the remarks as lines."""
     (source,) = case.glob("input.*")
-    result = CONVERTERS[case.name.partition("_")[0]](source.read_text())
+    result = CONVERTERS[case.name.partition("_")[0]](source)
     files = documents(result, "campus/building")
     return files, [told(remark) for remark in result.remarks]
 

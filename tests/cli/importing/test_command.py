@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import main
-from gateway.cli.importing.documents import csv_text, documents, level
+from gateway.cli.importing.documents import ALWAYS, csv_text, documents, level
 from gateway.cli.importing.model import Device, ImportFault, Names, Result
 
 GOOD = """
@@ -155,4 +155,7 @@ def test_a_registry_has_the_columns_that_are_filled():
     """Columns that no row fills are left out, but for those that every registry has."""
     rows = [{"Volttron Point Name": "p,q", "Scale": ""}, {"Volttron Point Name": "r", "Bit": "3"}]
 
-    assert csv_text(rows) == 'Volttron Point Name,Units,Writable,Table,Type,Address,Bit\n"p,q",,,,,,\nr,,,,,,3\n'
+    assert (
+        csv_text(rows, ALWAYS["modbus"])
+        == 'Volttron Point Name,Units,Writable,Table,Type,Address,Bit\n"p,q",,,,,,\nr,,,,,,3\n'
+    )
