@@ -109,7 +109,7 @@ class Life:
         try:
             self._start()
         except OSError as error:
-            return f"its process can not be started: {error.strerror}"
+            return f"the BACnet process can not be started: {error.strerror}"
         self.send(asdict(self._options) | {"debug": log.isEnabledFor(logging.DEBUG)})
         try:
             return self._listen(take, in_use) or self._refusal or self._last_words(in_use())
@@ -141,11 +141,11 @@ class Life:
                 data = self._ours.recv(CHUNK)
             except TimeoutError:
                 if self._hangs():
-                    return "its process hung and was ended"
+                    return "the BACnet process hung and was ended"
                 self._look_idle(in_use)
                 continue
             except OSError:
-                return "its process could not be talked to"
+                data = b""  # it was killed with something unread
             if not data:
                 return ""
             self._silent = 0
@@ -184,7 +184,7 @@ class Life:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.process.wait(END_WITHIN)
         log.error("the BACnet network at %s is down: %s", self._options.name, self._child.ended() or "it hangs")
-        return f"its process ended unexpectedly (exit code {self._child.process.returncode})"
+        return f"the BACnet process ended unexpectedly (exit code {self._child.process.returncode})"
 
     def _break(self) -> None:
         with contextlib.suppress(OSError):
