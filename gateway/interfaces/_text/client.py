@@ -10,7 +10,7 @@ from gateway.interfaces._serial import LineSettings, SerialStream
 from gateway.interfaces._streams import Stream, TcpStream
 from gateway.interfaces._text.config import SerialConfig
 from gateway.interfaces._text.line import Groups, Question, TextLine, Unfit
-from gateway.interfaces._text.listener import Heard, Listener
+from gateway.interfaces._text.listener import Heard
 from gateway.interfaces._text.register import Lines
 from gateway.interfaces.base import Environment, MaySend
 
@@ -90,22 +90,20 @@ class Client:
         if not seat.line.connected:
             self._connect(seat, urgent)
         listener, now = seat.line.listener, self._env.clock.now()
-        assert listener is not None
+        if listener is None:
+            raise Unreachable(f"the connection to {seat.line.name} broke")  # another device has just found that out
         until = listener.since + self._config.max_silence
-        until = min(until, now + self._config.timeout) if urgent else until
-        found = listener.heard(wanted)
-        while None in found and now < until and listener.alive:
-            self._wait(seat, listener, until - now, urgent)
-            found, now = listener.heard(wanted), self._env.clock.now()
+        if urgent:
+            found = listener.heard(wanted, min(until, now + self._config.timeout))
+        else:
+            found = listener.heard(wanted, until, lambda: seat.nudged)
+        now = self._env.clock.now()
         if not listener.alive:
             raise Unreachable(f"the connection to {seat.line.name} broke: {listener.reason}")
-        return [one if one is not None and now - one[0] <= self._config.max_silence else None for one in found]
-
-    def _wait(self, seat: Seat[TextLine], listener: Listener, seconds: float, urgent: bool) -> None:
-        if seat.nudged and not urgent:
+        if None in found and now < until and not urgent:
             seat.nudged = False
             raise GiveWay
-        listener.wait(seconds)
+        return [one if one is not None and now - one[0] <= self._config.max_silence else None for one in found]
 
     def _let_pass(self, seat: Seat[TextLine], question: Question) -> float:
         """See that a late answer is nobody's: wait for it if others might take it, else ask nothing for that long."""

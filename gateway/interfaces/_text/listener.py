@@ -6,7 +6,7 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
 from gateway.interfaces._streams import Stream, words
@@ -52,6 +52,7 @@ class Listener:
 
     def stop(self) -> None:
         """End the thread; the stream is still open then."""
+        self._break("it is closed")
         os.write(self._wake[1], b"x")
         self._thread.join()
         for file in self._wake:
@@ -62,18 +63,21 @@ class Listener:
         """What was wrong with the last line that was not taken."""
         return self._splitter.trouble
 
-    def heard(self, wanted: Sequence[Lines]) -> list[Heard | None]:
-        """The newest match of each."""
+    def heard(
+        self, wanted: Sequence[Lines], until: float = 0.0, enough: Callable[[], bool] = lambda: False
+    ) -> list[Heard | None]:
+        """The newest match of each; waits for those that have none, until then, ``enough``, or the stream's end."""
         with self._changed:
             for lines in wanted:
                 self._watched.setdefault(lines, None)
+            while (
+                any(self._watched[lines] is None for lines in wanted)
+                and self.alive
+                and not enough()
+                and (left := until - self._clock.now()) > 0
+            ):
+                self._changed.wait(left)
             return [self._watched[lines] for lines in wanted]
-
-    def wait(self, seconds: float) -> None:
-        """Wait for a line, the end of the stream, or ``nudge``."""
-        with self._changed:
-            if self.alive:
-                self._changed.wait(seconds)
 
     def nudge(self) -> None:
         """Wake those that wait."""
@@ -126,7 +130,7 @@ class Listener:
 
     def _break(self, reason: str) -> None:
         with self._changed:
-            self.alive, self.reason = False, reason
+            self.alive, self.reason = False, self.reason or reason
             self._changed.notify_all()
 
     def _take(self, data: bytes) -> None:
