@@ -54,7 +54,6 @@ class TextLine:
         self._character = character
         self._echo = echo
         self._splitter = Splitter(framing)
-        self._dirty = False
         self._listens = listen
         self.listener: Listener | None = None
 
@@ -69,7 +68,7 @@ class TextLine:
             self.close()
             return False
         try:
-            if self.listener is None and (self._dirty or self.stream.pending()):
+            if self.listener is None:
                 self._read_away()
         except OSError:
             self.close()
@@ -125,7 +124,6 @@ class TextLine:
         self._begin(question.frame)
         self.stream.send(question.frame)
         if not question.answers:
-            self._dirty = self._echo
             return [], []
         lines: list[bytes] = []
         until = self._clock.now() + timeout + self._character * len(question.frame)
@@ -136,7 +134,6 @@ class TextLine:
             groups = None if line == question.body else _matched(question.answers, lines)
             if groups is not None:
                 return lines, groups
-        self._dirty = True
         raise self._nothing(question, lines, timeout)
 
     def _nothing(self, question: Question, lines: Sequence[bytes], timeout: float) -> Exception:
@@ -171,13 +168,13 @@ class TextLine:
         return self.listener.trouble if self.listener is not None else self._splitter.trouble
 
     def _read_away(self) -> None:
-        """Read until the line is silent. Raises OSError if it never is."""
+        """Read until the line is silent, if there is anything to read. Raises OSError if it never is."""
+        if not self.stream.pending():
+            return
         until = self._clock.now() + _NEVER_QUIET
-        quiet = max(QUIET, 10 * self._character) if self._dirty or self.stream.pending() else 0.0
-        while self.stream.receive(quiet):
+        while self.stream.receive(max(QUIET, 10 * self._character)):
             if self._clock.now() >= until:
                 raise TimeoutError("it talks without being asked and never stops: set listen to true")
-        self._dirty = False
 
 
 def _matched(wanted: Sequence[Lines], lines: list[bytes]) -> Groups | None:

@@ -212,6 +212,9 @@ def test_a_line_that_was_joined_or_broken_off_is_no_value(tmp_path: Path, monkey
             bus.say(b"1")
             time.sleep(0.1)
             bus.say(b"2.5\r\n")
+            time.sleep(0.1)
+            with pytest.raises(Transient):
+                poll(interface, registers)
             bus.say(b"7.5\r\n")
             assert eventually(lambda: read_quietly(interface, registers), "a line") == {"n": 7.5}
 
@@ -255,6 +258,18 @@ def test_a_request_while_it_talks(tmp_path: Path) -> None:
             answers = poll(interface, registers[:2])
             assert answers["v"] == 7
             assert isinstance(answers["w"], float)
+
+
+def test_what_was_said_before_a_request_is_not_its_answer(tmp_path: Path) -> None:
+    """Also while it is listened to: only what comes after the request counts."""
+    with Bus(tmp_path, 1, answer=scripted({b"V": b"V7"})) as bus:
+        interface = make(bus.paths[0], listen=True)
+        asked, heard = points(interface, row("v", r"V(\d+)", "V"), row("h", r"V(\d+)"))
+        with closing(interface):
+            interface.open()
+            bus.say(b"\r\nV1\r\n")
+            assert eventually(lambda: read_quietly(interface, [heard]), "the line") == {"h": 1}
+            assert read_one(interface, asked) == 7
 
 
 def test_a_poll_that_waits_for_a_first_line_gives_way(tmp_path: Path) -> None:
@@ -377,6 +392,19 @@ def test_a_listener_that_lost_its_port_takes_no_time(tmp_path: Path) -> None:
         read_one(interface, register)
     assert time.monotonic() - begin < 1 * PATIENCE
     interface.close()
+
+
+def test_a_poll_that_waits_for_a_line_is_told_that_the_port_has_gone(tmp_path: Path) -> None:
+    """At once, not when its time is over."""
+    bus = plug(tmp_path)
+    with closing(make(bus.paths[0], listen=True, max_silence=60)) as interface:
+        bus.__enter__()
+        interface.open()
+        timer = threading.Timer(0.1, bus.__exit__)
+        timer.start()
+        with pytest.raises(Unreachable, match="broke"):
+            read_one(interface, points(interface, STREAMED)[0])
+        timer.join()
 
 
 def test_a_port_must_be_allowed(tmp_path: Path) -> None:
