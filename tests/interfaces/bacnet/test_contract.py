@@ -12,9 +12,9 @@ from gateway.interfaces._bacnet.life import Options
 from gateway.interfaces._bacnet.network import BacnetNetworks
 from gateway.interfaces.bacnet import Interface
 from gateway.interfaces.base import Environment
+from gateway.testing import InterfaceContract, Peer
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
 from tests.interfaces.bacnet.test_interface import row
-from tests.interfaces.contract import InterfaceContract, Peer
 
 pytest.importorskip("bacpypes3", reason="bacpypes3 is not installed")
 
