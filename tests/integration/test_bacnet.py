@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.integration.client import TestClient
 from tests.integration.documents import csv, fake
 from tests.integration.process import GatewayProcess
 from tests.integration.site import Site
-from tests.integration.waiting import PATIENCE, eventually
+from tests.integration.waiting import PATIENCE, eventually, scaled
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
 
 pytest.importorskip("bacpypes3", reason="bacpypes3 is not installed")
@@ -249,16 +250,25 @@ def test_every_way_to_say_no_is_told_by_name(edge: GatewayProcess, client: TestC
 
 
 def test_a_device_of_small_answers_is_read_whole(edge: GatewayProcess, client: TestClient) -> None:
-    """One that neither segments nor has long APDUs, and one that does not know ReadPropertyMultiple."""
+    """One that neither segments nor has long APDUs, and one that does not know ReadPropertyMultiple.
+
+    What does not fit into an answer by itself is refused by name, and costs no other point.
+    """
     port = free_udp_port()
-    small = SimDevice(port=port, analog_values=40, max_apdu=128, segmentation="no-segmentation")
+    small = SimDevice(port=port, analog_values=320, max_apdu=128, segmentation="no-segmentation")
     plain = SimDevice(port=port, address="127.0.0.12", device_id=1002, analog_values=40, multiple=False)
     rows = [row(f"AV{n}", "analogValue", n) for n in range(1, 41)]
+    rows.append(row("List", "device", small.device_id, Property="objectList"))
     with Simulator(small, plain):
         for device, path in ((small, "C/B/small"), (plain, "C/B/plain")):
             run(client, device, rows, path=path)
             reading = client.wait_for(f"devices/{path}/all").json
-            assert (reading["values"], reading["errors"]) == ({f"AV{n}": n + 0.5 for n in range(1, 41)}, {})
+            assert reading["values"] == {f"AV{n}": n + 0.5 for n in range(1, 41)}
+            assert reading["errors"].keys() == {"List"}
+            assert reading["errors"]["List"]["code"] == "device_rejected"
+            assert ("segmentation-not-supported" if device is small else "unknown-object") in reading["errors"]["List"][
+                "message"
+            ]
         meta = client.wait_for("devices/C/B/plain/meta", lambda m: bool(m.payload) and bool(m.json["learned"])).json
         assert "one property at a time" in meta["learned"]
 
@@ -366,3 +376,44 @@ def _all_are_told(client: TestClient, observer: Observer, base: float, mark: int
         return len(told) == COV_POINTS
 
     eventually(look, "a notice of every point", 60)
+
+
+@pytest.mark.long
+def test_slots_of_others_never_change(
+    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice, observer: Observer
+) -> None:
+    """Whatever is written, given up, leased and given back in whatever order: only our own slots change, and end empty."""
+    run(client, device, POINTS)
+    client.status(D, state="degraded")
+    observer.at(device)
+    seed = os.environ.get("GATEWAY_SEED", "1")
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    others = {8: 40.0, 12: 41.0}
+    for priority, value in others.items():
+        observer.write(Ref(AV, 1), "real", value, priority)
+    ours = (9, 10, 16)
+    for _ in range(scaled(300)):
+        name, payload = rng.choice(
+            [
+                ("set_point", {"value": float(rng.randint(0, 50)), "priority": rng.choice(ours)}),
+                ("set_point", {"value": None, "priority": rng.choice(ours)}),
+                ("set_point", {"value": float(rng.randint(0, 50))}),
+                ("revert_point", {}),
+            ]
+        )
+        ask(client, f"{name}/{D}/AV1", payload)
+        if rng.random() < 0.2:
+            ask(
+                client,
+                f"{rng.choice(['acquire_lease', 'release_lease'])}/{D}",
+                {"duration": 60} if rng.random() < 0.5 else {},
+            )
+        slots = observer.slots(AV, 1)
+        assert {number: value for number, value in slots.items() if number not in ours} == others
+    ask(client, f"release_lease/{D}", {})
+    for priority in ours:
+        eventually(
+            lambda p=priority: code(ask(client, f"set_point/{D}/AV1", {"value": None, "priority": p})) == "ok", "null"
+        )
+    assert observer.slots(AV, 1) == others
