@@ -11,7 +11,7 @@ from gateway.interfaces._streams import Stream, words
 from gateway.interfaces._text.escapes import readable
 from gateway.interfaces._text.framing import Framing, Splitter
 from gateway.interfaces._text.listener import QUIET, Listener
-from gateway.interfaces._text.register import Lines
+from gateway.interfaces._text.register import MOST_LINES, Lines
 from gateway.interfaces.base import MaySend
 
 _NEVER_QUIET = 1.0
@@ -114,7 +114,7 @@ class TextLine:
         until = self._clock.now() + seconds
         try:
             while (line := self._next(until)) is not None:
-                lines.append(line)
+                lines = [*lines[1 - MOST_LINES :], line]
                 if _matched(question.answers, lines) is not None:
                     return
         except OSError:
@@ -128,7 +128,7 @@ class TextLine:
         lines: list[bytes] = []
         until = self._clock.now() + timeout + self._character * len(question.frame)
         while (line := self._next(until)) is not None:
-            lines.append(line)
+            lines = [*lines[1 - MOST_LINES :], line]
             if question.error is not None and question.error.match([line]):
                 raise Rejected(f"the device answered {readable(line)}")
             groups = None if line == question.body else _matched(question.answers, lines)
@@ -157,12 +157,11 @@ class TextLine:
     def _next(self, until: float) -> bytes | None:
         if self.listener is not None:
             return self.listener.next(until)
-        while (line := self._splitter.next()) is None:
-            data = self.stream.receive(max(0.0, until - self._clock.now()))
-            if not data:
-                return None
-            self._splitter.feed(data)
-        return line
+        while (left := until - self._clock.now()) > 0:
+            if (line := self._splitter.next()) is not None:
+                return line
+            self._splitter.feed(self.stream.receive(left))
+        return None
 
     def _trouble(self) -> str:
         return self.listener.trouble if self.listener is not None else self._splitter.trouble

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from gateway.clock import Clock
 from gateway.interfaces._streams import Stream, words
 from gateway.interfaces._text.framing import Framing, Splitter
-from gateway.interfaces._text.register import Lines
+from gateway.interfaces._text.register import MOST_LINES, Lines
 
 QUIET = 0.05
 """Seconds without a byte after which a line counts as silent: more than USB adapters hold bytes back (16 ms)."""
-_MOST_LINES = 100
+_PAUSE = 0.02
+"""Seconds between two reads: no serial line brings a backlog in that time, and a flood takes little of our time."""
+_MOST_WAITING = 100
 _BACKLOG = 4095
 """Bytes in one read that show that some have waited long, and that others may be lost between them (the kernel's buffer)."""
 _BROKEN_OFF = 1.0
@@ -39,8 +41,8 @@ class Listener:
         self._clock = clock
         self._splitter = Splitter(framing, joined=True)
         self._changed = threading.Condition()
-        self._lines: deque[bytes] = deque(maxlen=_MOST_LINES)
-        self._recent: deque[bytes] = deque(maxlen=20)
+        self._lines: deque[bytes] = deque(maxlen=_MOST_WAITING)
+        self._recent: deque[bytes] = deque(maxlen=MOST_LINES)
         self._watched: dict[Lines, Heard | None] = {}
         self._last = self.since
         self._wake = os.pipe()
@@ -116,10 +118,11 @@ class Listener:
             self._splitter.clear()
 
     def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._stream.fileno(), select.POLLIN)
-        poll.register(self._wake[0], select.POLLIN)
-        while self._wake[0] not in [file for file, _ in poll.poll()]:
+        waiting, resting = select.poll(), select.poll()
+        waiting.register(self._stream.fileno(), select.POLLIN)
+        for poll in (waiting, resting):
+            poll.register(self._wake[0], select.POLLIN)
+        while self._wake[0] not in [file for file, _ in waiting.poll()]:
             try:
                 data = self._stream.receive(0)
             except OSError as error:
@@ -127,6 +130,8 @@ class Listener:
                 return
             with self._changed:
                 self._take(data)
+            if resting.poll(_PAUSE * 1000):
+                return
 
     def _break(self, reason: str) -> None:
         with self._changed:

@@ -10,6 +10,9 @@ from gateway.interfaces._text.template import Template
 from gateway.interfaces._text.values import Form
 from gateway.model import PointError, Register, Scalar
 
+MOST_LINES = 20
+"""Lines that one answer may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:

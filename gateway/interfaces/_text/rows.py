@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.errors import ConfigFault
 from gateway.interfaces._ports import lower
+from gateway.interfaces._text.register import MOST_LINES
 from gateway.interfaces._text.values import TYPES
 from gateway.interfaces.base import Flag, RegistryRow
 
@@ -24,7 +25,7 @@ class SerialRow(RegistryRow):
     """One row of the registry."""
 
     request: str = Field("", alias="Request")
-    lines: int = Field(1, alias="Lines", ge=1, le=20)
+    lines: int = Field(1, alias="Lines", ge=1, le=MOST_LINES)
     pattern: str = Field("", alias="Pattern")
     group: str = Field("", alias="Group")
     type: Annotated[str, AfterValidator(_type), BeforeValidator(lower)] = Field("float", alias="Type")

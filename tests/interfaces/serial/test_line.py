@@ -121,6 +121,15 @@ def test_a_line_that_is_not_taken_is_told(clock: FakeClock) -> None:
         ask(line)
 
 
+def test_a_flood_of_lines_ends_with_the_timeout(clock: FakeClock) -> None:
+    """Also where there is always more to read, and little of it is held."""
+    line, _ = line_of(clock, lambda _: [(n / 1000, b"x\r\n" * 10) for n in range(3000)])
+    begin = clock.now()
+    with pytest.raises(Unfit, match='answered "x", "x", "x", which'):
+        ask(line)
+    assert clock.now() - begin == pytest.approx(1, abs=0.01)
+
+
 def test_a_refusal_is_known_at_once(clock: FakeClock) -> None:
     """A line of the error pattern ends the waiting."""
     line, _ = line_of(clock, lambda _: [(0.1, b"E7\r\n"), (0.5, b"1 kg\r\n")])

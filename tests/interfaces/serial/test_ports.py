@@ -192,7 +192,7 @@ def test_the_newest_line_counts_and_no_old_one(tmp_path: Path) -> None:
                 second = poll(interface, registers)["w"]
                 assert isinstance(second, float)
                 assert second >= before + (talker.weight - before) / 2
-            assert poll(interface, registers)["w"] == talker.weight
+            assert eventually(lambda: poll(interface, registers)["w"] == talker.weight, "the last line", timeout=0.2)
             time.sleep(0.35)
             with pytest.raises(Transient, match="no line that fits"):
                 poll(interface, registers)
