@@ -9,7 +9,7 @@ SEED := $(SEED)
 PYTEST = GATEWAY_SCALE=$(SCALE) GATEWAY_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with the gateway and everything it can use
 
@@ -53,6 +53,9 @@ lint: install ## check form, style and types
 bench: install ## measure against the bounds
 	@$(BIN)/python bench/run.py $(ARGS)
 
+bench-bacnet: install ## measure BACnet beside Modbus
+	@$(BIN)/python bench/bacnet.py $(ARGS)
+
 isolation: install ## measure what dead devices do to living ones
 	@$(BIN)/python bench/isolation.py $(ARGS)
 
@@ -82,4 +85,4 @@ clean: ## remove what was made, .venv too
 	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install docs demo test test-long coverage lint bench isolation lock wheel sbom audit clean
+.PHONY: help install docs demo test test-long coverage lint bench bench-bacnet isolation lock wheel sbom audit clean
