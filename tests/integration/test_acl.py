@@ -125,6 +125,8 @@ def test_what_the_rights_are_worth(guarded: OwnBroker, edge: GatewayProcess) -> 
     """
     ops, viewer, optimiser = (connect(guarded, name) for name in ("ops", "viewer", "optimiser"))
     ops.subscribe("replies/ops/#", "devices/#", "gateways/#")
+    viewer.subscribe("replies/viewer/#")
+    optimiser.subscribe("replies/optimiser/#")
     write = "rpc/ops/set_point/C/B/D/n"
     ops.publish("config/devices/C/B/D", fake(), retain=True)
     ops.publish(write, b"7", retain=True)
@@ -144,6 +146,12 @@ def test_what_the_rights_are_worth(guarded: OwnBroker, edge: GatewayProcess) -> 
             assert ops.request(topic, named).error["code"] == "bad_request"
         assert ops.request(write, b"9").result == 9
         assert [m.topic for m in ops.messages("replies/ops/set_point/#", after=mark)] == []
+        assert viewer.request("rpc/viewer/get_point/C/B/D/n").result == 9
+        assert "fence" in optimiser.request("rpc/optimiser/acquire_lease/C/B/D", {"duration": 60}).result
+        assert optimiser.request("rpc/optimiser/set_point/C/B/D/n", b"3").result == 3
+        assert ops.request(write, b"4").error["code"] == "leased_by_other"
+        assert ops.request("rpc/ops/set_override_on", {"pattern": "*"}).result["pattern"] == "*"
+        assert optimiser.request("rpc/optimiser/set_point/C/B/D/n", b"3").error["code"] == "overridden"
         [status] = [m.json for m in ops.messages("gateways/edge-1/status")][-1:]
         assert (status["health"], status["problems"]) == ("ok", [])
     finally:

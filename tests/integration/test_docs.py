@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,6 @@ from gateway import child, localbroker
 from gateway.methods import Methods
 from gateway.rpc import WRITING
 from tests.integration.brokers import OwnBroker
-from tests.integration.devices import fake
 from tests.integration.waiting import eventually
 from tests.markdown import ROOT, as_shown, blocks, commands
 
@@ -147,56 +145,3 @@ def test_the_import_of_a_map(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     reader.write(document, str)
     assert reader.follow(document) > 2
-
-
-# ---- the ACL sample
-
-
-@pytest.fixture
-def guarded(own_broker: Callable[..., OwnBroker], tmp_path: Path) -> Iterator[Reader]:
-    """A broker with the ACL sample, a gateway ``edge-1`` on it that runs a fake device, and a shell beside it."""
-    _needs_clients()
-    broker = own_broker({"allow_anonymous": "true", "acl_file": str(ROOT / "deploy" / "mosquitto" / "acl")})
-    (tmp_path / "state").mkdir()
-    settings = tmp_path / "settings.yaml"
-    settings.write_text(f"{{gateway_id: edge-1, state_dir: state, broker: {{url: '{broker.url}', username: edge-1}}}}")
-    running = child.start(
-        "gateway", [sys.executable, "-m", "gateway", "run", "--settings", str(settings)], tmp_path / "gateway.log"
-    )
-    reader = Reader(tmp_path, PORT=str(broker.port))
-    config = json.dumps(fake(0.2))
-    reader.output(f"mosquitto_pub -u ops -V 5 -p $PORT -q 1 -r -t config/devices/C/B/D -m '{config}'")
-    reader.output("mosquitto_sub -u viewer -V 5 -p $PORT -C 1 -t devices/C/B/D/all")
-    yield reader
-    running.stop()
-
-
-def ask(reader: Reader, user: str, requester: str, method: str, payload: str = "-n") -> str:
-    """The answer to a user's request in a requester's name; empty if none came."""
-    topic = f"-t rpc/{requester}/{method}/C/B/D/n -e replies/{requester}/x"
-    return reader.output(f"mosquitto_rr -u {user} -V 5 -p $PORT -q 1 -W 1 {topic} {payload}").strip()
-
-
-def shut_off(reader: Reader, user: str) -> str:
-    """The answer to a user who sets an override; empty if none came."""
-    topic = f"-t rpc/{user}/set_override_on -e replies/{user}/x"
-    return reader.output(f'mosquitto_rr -u {user} -V 5 -p $PORT -q 1 -W 1 {topic} -m \'{{"pattern": "x"}}\'').strip()
-
-
-def test_the_acl_sample_gives_each_role_its_rights(guarded: Reader) -> None:
-    """A viewer only reads, an operator does all, nobody asks in another's name, and the gateway is content."""
-    assert ask(guarded, "viewer", "viewer", "get_point") == '{"result":1.0}'
-    assert ask(guarded, "viewer", "viewer", "set_point", "-m 2") == ""
-    assert ask(guarded, "viewer", "ops", "set_point", "-m 3") == ""
-    guarded.output("mosquitto_pub -u viewer -V 5 -p $PORT -q 1 -t rpc/ops/set_point/C/B/D/n -m 4")
-    guarded.output("mosquitto_pub -u viewer -V 5 -p $PORT -q 1 -r -n -t config/devices/C/B/D")
-    guarded.output("mosquitto_pub -u ops -V 5 -p $PORT -q 1 -t rpc/viewer/set_point/C/B/D/n -m 5")
-    assert ask(guarded, "ops", "ops", "get_point") == '{"result":1.0}'
-    assert ask(guarded, "ops", "ops", "set_point", "-m 6") == '{"result":6.0}'
-    assert ask(guarded, "optimiser", "optimiser", "set_point", "-m 7") == '{"result":7.0}'
-    assert shut_off(guarded, "optimiser") == ""
-    assert shut_off(guarded, "viewer") == ""
-    assert shut_off(guarded, "ops").startswith('{"result":{"pattern":"x"')
-    assert ask(guarded, "viewer", "viewer", "last").startswith('{"result":{"value":')
-    status = guarded.output("mosquitto_sub -u viewer -V 5 -p $PORT -C 1 -t gateways/edge-1/status")
-    assert '"health":"ok","problems":[]' in status
