@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import count
+from traceback import extract_tb
 from typing import Protocol
 
 import structlog
@@ -81,6 +82,7 @@ class Rpc:
         self._inbox = Inbox(clock)
         self._deadlines: list[tuple[float, int, Errand]] = []
         self._numbers = count()
+        self._bugs: set[tuple[str, int | None]] = set()
         self._worker = Worker("requests", self._turn, self._over, begin=duplicates.load, finish=self._finish)
         duplicates.wake = refusals.wake = self._inbox.wake
         self.requests = 0
@@ -184,9 +186,17 @@ class Rpc:
             self._fail(errand, BadRequest(f"the payload is refused: {error}"))
         except GatewayError as error:
             self._fail(errand, error)
-        except Exception:
-            log.exception("a request failed", method=errand.request.method)
+        except Exception as error:
+            if self._is_new(error):
+                log.exception("a request failed", method=errand.request.method)
             self._fail(errand, GatewayError("the gateway failed; its log says more"))
+
+    def _is_new(self, error: Exception) -> bool:
+        """Whether this bug is to be logged: whoever can make it happen can do so many times a second."""
+        last = extract_tb(error.__traceback__)[-1]
+        place, known = (last.filename, last.lineno), len(self._bugs)
+        self._bugs.add(place)
+        return len(self._bugs) > known
 
     def _fail(self, errand: Errand, error: GatewayError) -> None:
         """Answer with this error; if the request would have changed something, that is told."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from gateway.clock import SystemClock
 from gateway.errors import DeadlinePassed, GatewayError, ReadOnly
@@ -133,6 +134,16 @@ def test_an_answer_that_names_no_device_names_the_gateway(rig: Rig, topic: str, 
     """Whoever asks all gateways can tell their answers apart."""
     rig.ask(topic, payload)
     assert ("gateway" in rig.body) != named
+
+
+def test_a_crash_has_one_traceback(rig: Rig) -> None:
+    """However often it is made to happen; one at another place has its own."""
+    rig.methods["other"] = lambda call: {}["nothing"]
+    with capture_logs() as logs:
+        for method in ("crash", "crash", "other", "crash"):
+            rig.ask(f"rpc/alice/{method}")
+    assert [entry["method"] for entry in logs if entry["event"] == "a request failed"] == ["crash", "other"]
+    assert len(rig.out) == 4
 
 
 def test_a_crash_is_internal_without_words(rig: Rig) -> None:
