@@ -63,6 +63,17 @@ def test_a_point_without_priorities_in_the_device_goes_back_to_what_it_held(rig:
     assert not rig.desk.reverts.devices()
 
 
+def test_null_at_any_priority_gives_a_point_without_priorities_back(rig: OfficeRig) -> None:
+    """What was written there has no priority, whichever the request named."""
+    rig.wire.relinquishes = False
+    rig.ask("set_point", point="s", value=5.0, priority=8)
+    rig.step(("read s", {"s": 3.0}), ("write s=5.0", 5.0))
+    answer = rig.ask("set_point", point="s", value=None, priority=10)
+    rig.step(("write s=3.0", 3.0))
+    assert answer.result == 3.0
+    assert not rig.desk.reverts.devices()
+
+
 @pytest.mark.parametrize("error", [DeadlinePassed("late"), NotSent("the network went down")])
 def test_a_write_that_certainly_has_not_left_is_no_debt(rig: OfficeRig, error: GatewayError) -> None:
     """Let through and stopped on the way: answered as what it is, and there is nothing to give back."""
