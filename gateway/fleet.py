@@ -40,7 +40,7 @@ class Keeper(Protocol):
         ...
 
     def changes(self, device: Device, spec: Spec) -> None:
-        """A device is about to go on with this specification."""
+        """A device goes on with this specification as soon as it can; called on its thread."""
         ...
 
     def ends(self, path: str) -> None:
@@ -155,8 +155,8 @@ class Fleet:
         if thread is None:
             self._start(spec, settle)
         elif not thread.device.closing and running is not None and running.fingerprint != spec.fingerprint:
-            self.keeper.changes(thread.device, spec)
-            thread.device.work.reconfigure(spec, self._phase(spec), at)
+            device = thread.device
+            device.work.reconfigure(spec, self._phase(spec), at, lambda: self.keeper.changes(device, spec))
 
     def settle(self, path: str, until: float) -> None:
         """The claim to a device is new: it may not be written before then."""

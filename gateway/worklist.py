@@ -32,6 +32,7 @@ class Worklist:
         self.writes_from = settle
         """Time before which nothing is written: the claim to the device is not settled until then."""
         self.reload: tuple[Spec, float, float] | None = None
+        self._before: Callable[[], None] | None = None
         self.alarm: Callable[[], None] = lambda: None
         """Called when something comes: the device's thread may wait for something less urgent."""
         self.news = False
@@ -74,10 +75,11 @@ class Worklist:
             self._tell()
             return True
 
-    def reconfigure(self, spec: Spec, phase: float, at: float) -> None:
-        """Go on with this specification from that time, between two requests."""
+    def reconfigure(self, spec: Spec, phase: float, at: float, before: Callable[[], None] = lambda: None) -> None:
+        """Go on with this specification from that time, between two requests; ``before`` is called when that has come."""
         with self._changed:
             self.reload = (spec, phase, at)
+            self._before = before
             self._tell()
 
     def settle(self, until: float) -> None:
@@ -131,7 +133,7 @@ class Worklist:
         """When something that waits is due, or infinity."""
         due = [self._drain_until] if self.closing else []
         if self.reload:
-            due.append(self.reload_at())
+            due.append(self.reload[2] if self._before else self.reload_at())
         if self._writes and not self.may_write:
             due.append(self.writes_from)
         if self._reverts:
@@ -146,6 +148,7 @@ class Worklist:
 
     def next_revert(self, now: float) -> RevertJob | None:
         """The revert to do now; it stays until ``done`` or ``again``."""
+        self._prepare_reload(now)
         with self._changed:
             self._reverts = deque(job for job in self._reverts if not job.debt.over)
             if now < max(self._reverts_from, self.writes_from):
@@ -163,8 +166,10 @@ class Worklist:
     def again(self, job: RevertJob, error: GatewayError) -> None:
         """A revert was not answered: it is the only write that is ever sent again.
 
-        After two in a row, or without a connection, no other fares better now.
+        After two in a row, or without a connection, no other fares better now. One that is not wanted any more is dropped.
         """
+        if job.debt.over:
+            return
         if not job.repeated:
             log.warning("a revert is repeated", device=job.spec.path, point=job.register.name, reason=error.message)
         job.repeated = True
@@ -218,6 +223,15 @@ class Worklist:
             self._reads.clear()
             self._reverts.clear()
             return jobs, reverts
+
+    def _prepare_reload(self, now: float) -> None:
+        """The time of a new configuration has come: have given back what is not to outlive the old one."""
+        with self._changed:
+            if not self.reload or now < self.reload[2]:
+                return
+            before, self._before = self._before, None
+        if before is not None:
+            before()  # takes other locks
 
     def _has_job(self) -> bool:
         return self.over or self.news or bool(self._reads) or bool(self._writes and self.may_write)

@@ -88,6 +88,7 @@ class Desk:
         with self.lock:
             self._restore(tasks, overrides)
             self._ready = True
+        self.reverts.review()  # devices may run already, if the journal could not be opened before
         self._end_of_those_before(tasks.get("in_force", []))
         self.keep_tasks()
 
@@ -99,7 +100,6 @@ class Desk:
             log.error("tasks or overrides in the journal can not be used", reason=str(error))  # noqa: TRY400
         for path in self.reverts.devices():
             self._book.hold(path)
-        self._review(self.reverts.devices())
 
     def _end_of_those_before(self, leases: list[dict[str, Any]]) -> None:
         """The leases in force when the last process ended are over."""
@@ -253,10 +253,10 @@ class Desk:
             now = self.now()
             override = self._overrides.on(pattern, duration, failsafe, by, now)
             covered = self._overrides.devices(paths, now)
-            self._review(covered)
             self._book.end(covered, Reason.OVERRIDE, by, now)
             for path in covered:
                 self.reverts.start(path)
+            self.reverts.review()
         self._overridden(override, "on", by)
         return override
 
@@ -265,7 +265,7 @@ class Desk:
         self.ready()
         with self.lock:
             lifted = self._overrides.clear() if pattern is None else [self._overrides.off(pattern)]
-            self._review(self.reverts.devices())
+            self.reverts.review()
         for override in lifted:
             self._overridden(override, "off", by)
 
@@ -279,15 +279,10 @@ class Desk:
         with self.lock:
             return self._overrides.devices(paths, self.now())
 
-    def _review(self, paths: Sequence[str] | set[str]) -> None:
-        """Reverts wait while every override on their device is one without fail-safe."""
-        for path in paths:
-            covering = self._overrides.covering(path, self.now())
-            if covering and not any(override.failsafe for override in covering):
-                self.reverts.waiting.add(path)
-            elif path in self.reverts.waiting:
-                self.reverts.waiting.discard(path)
-                self.reverts.queue(path)
+    def waits(self, path: str) -> bool:
+        """Whether the reverts of a device wait: every override on it is one without fail-safe."""
+        covering = self._overrides.covering(path, self.now())
+        return bool(covering) and not any(override.failsafe for override in covering)
 
     def _overridden(self, override: Override, what: str, by: str) -> None:
         with self._disk:
@@ -308,7 +303,7 @@ class Desk:
             now = self.now()
             changes, ended = self._book.advance(now), self._overrides.advance(now)
             if ended:
-                self._review(self.reverts.devices())
+                self.reverts.review()
         failure = self._kept() if changes else None
         for change in changes:
             self._apply(change)

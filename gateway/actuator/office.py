@@ -59,8 +59,9 @@ class Office:
         self.desk.reverts = Reverts(
             self.journal, self.audit, self.desk.lock, _compiler(env, credentials_dir), board.reverts, self.desk.paid
         )
-        self.desk.reverts.places = fleet_keeper = self.places
-        fleet.keeper = fleet_keeper
+        self.desk.reverts.places = self.places
+        self.desk.reverts.waits = self.desk.waits
+        fleet.keeper = self.places
         self.clerk = Clerk(settings, clock, self.desk, fleet, self.collectors)
         self.desk.wake = self.clerk.wake
         self._clock: Clock = clock

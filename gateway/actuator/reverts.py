@@ -16,7 +16,7 @@ import structlog
 
 from gateway.actuator.audit import Audit, AuditEvent
 from gateway.actuator.journal import Journal, JournalError, OpenWrite
-from gateway.errors import GatewayError, Rejected
+from gateway.errors import DeadlinePassed, GatewayError, Rejected
 from gateway.jobs import RevertJob
 from gateway.model import Masked, Register, Scalar, Taken
 from gateway.store.device_config import Spec
@@ -44,7 +44,8 @@ class OpenPoint:
     spec: Spec
     register: Register
     due: bool = False
-    queued: bool = False
+    hand: GivingBack | None = None
+    """Who has it in hand: the one revert that may leave."""
     done: list[Done] = field(default_factory=list)
 
     @property
@@ -84,8 +85,8 @@ class Reverts:
         self._paid = paid
         self._open: dict[Key, OpenPoint] = {}
         self._lost: dict[Key, OpenWrite] = {}  # their configuration can not be had: nobody knows how to give them back
-        self.waiting: set[str] = set()
-        """Devices whose reverts wait for the end of an override."""
+        self.waits: Callable[[str], bool] = lambda _path: False
+        """Whether the reverts of a device wait, for the end of an override."""
 
     # ---- what is open
 
@@ -177,7 +178,7 @@ class Reverts:
         """Hand what is due to where it can be done, unless it must wait or is there already."""
         with self._lock:
             for point in self.points(path):
-                if point.due and not point.queued and path not in self.waiting:
+                if point.due and point.hand is None and not self.waits(path):
                     self._queue(point)
 
     def _queue(self, point: OpenPoint) -> None:
@@ -187,21 +188,36 @@ class Reverts:
                 point, Rejected("there is no value to go back to: the point has no default, and none was read before")
             )
             return
-        point.queued = True
-        point.queued = self.places.queue(RevertJob(point.spec, point.register, value, options, GivingBack(self, point)))
+        point.hand = GivingBack(self, point)
+        if not self.places.queue(RevertJob(point.spec, point.register, value, options, point.hand)):
+            point.hand = None
 
     def _refused(self, point: OpenPoint, error: GatewayError) -> None:
         self.ended(point, None, error)
 
-    def wanted(self, point: OpenPoint) -> bool:
-        """Whether a point is still to be given back."""
-        return self._open.get(point.entry.key) is point and point.due
+    def review(self) -> None:
+        """What makes reverts wait has changed: put off those that now do, take up the others."""
+        with self._lock:
+            for path in self.devices():
+                if self.waits(path):
+                    self._put_off(path)
+                else:
+                    self.queue(path)
 
-    def stranded(self, point: OpenPoint) -> None:
+    def _put_off(self, path: str) -> None:
+        for point in self.points(path):
+            point.hand = None
+
+    def wanted(self, right: GivingBack) -> bool:
+        """Whether a revert is still to be done, and by this one."""
+        return self._open.get(right.point.entry.key) is right.point and right.point.hand is right
+
+    def stranded(self, right: GivingBack) -> None:
         """Nobody has it in hand any more: somebody else may."""
         with self._lock:
-            point.queued = False
-            self.queue(point.entry.device)
+            if self.wanted(right):
+                right.point.hand = None
+                self.queue(right.point.entry.device)
 
     def ended(self, point: OpenPoint, taken: Taken, error: GatewayError | None) -> None:
         """The device has taken the value back, or has refused to."""
@@ -253,12 +269,13 @@ class GivingBack:
 
     @property
     def over(self) -> bool:
-        """Whether it was given up."""
-        return not self.reverts.wanted(self.point)
+        """Whether it was given up, or put off."""
+        return not self.reverts.wanted(self)
 
-    def claim(self) -> float:
-        """A revert has every right: nobody else may write until it is done."""
-        return inf
+    def claim(self) -> None:
+        """A revert that is wanted has every right: nobody else may write until it is done."""
+        if self.over:
+            raise DeadlinePassed("the revert was given up or put off before it could be sent")
 
     def end(self, taken: Taken, error: GatewayError | None) -> None:
         """The device has answered."""
@@ -266,4 +283,4 @@ class GivingBack:
 
     def stranded(self) -> None:
         """The device will not do it."""
-        self.reverts.stranded(self.point)
+        self.reverts.stranded(self)

@@ -1,296 +1,279 @@
-"""A lease book in hands that do anything: what must hold whatever is asked, and however the clocks go."""
+"""The actuator in hands that do anything: what must hold whatever is asked, whatever fails, and however the clocks go."""
 
 from __future__ import annotations
 
-import json
-from itertools import pairwise
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.actuator.leases import LeaseBook
-from gateway.actuator.model import Change, Kind, Lease, Now, Priority, Reason
 from gateway.clock import rfc3339
-from gateway.errors import Busy, GatewayError, LeasedByOther, LeaseLost
-from tests.actuator.book import BASE
+from tests.actuator.plants import PATHS
+from tests.actuator.world import Crash, World
 
-GRACE, LONGEST = 60.0, 3600.0
 YEARS = 10 * 365 * 86400.0
-DEVICES = ("C/B/d0", "C/B/d1")
 OFFSETS = (-30.0, 0.0, 0.5, 30.0, 60.0, 60.5, 600.0, 1800.0)
 """Starts and ends of slots from now: close together, so that many touch or just overlap."""
+MEMORY = Path("/dev/shm")
 
 holders = st.sampled_from(["A", "B"])
-devices = st.sampled_from(DEVICES)
-task_ids = st.sampled_from([f"Task{n}" for n in range(8)])
+paths = st.sampled_from(PATHS)
+task_ids = st.sampled_from([f"Task{n}" for n in range(4)])
 priorities = st.sampled_from(["LOW_PREEMPT", "HIGH", "LOW"])
-spans = st.tuples(devices, st.integers(0, len(OFFSETS) - 2), st.integers(0, 3))
-durations = st.sampled_from([600, 60, 30, 3600, 61, 3601])
-steps = st.sampled_from([0.5, 30.0, 60.0, 600.0, 1.0, 3600.0, 0.0])
+spans = st.tuples(paths, st.integers(0, len(OFFSETS) - 2), st.integers(0, 3))
+durations = st.sampled_from([60, 600, 5, 30, 3600, 61, 3601])
 jumps = st.sampled_from([3600.0, -3600.0, 600.0, -600.0, YEARS, -YEARS])
+variants = st.sampled_from(["first", "moved", "other", "less", "strict"])
+places = st.sampled_from(["read", "before_wire", "on_wire", "before_journal", "after_journal", "after_wire"])
 
 
-class LeaseMachine(RuleBasedStateMachine):
-    """Anything that may happen to a lease book, and after each of it: what must hold."""
+class OfficeMachine(RuleBasedStateMachine):
+    """Anything that may happen to the actuator, and after each of it: what must hold."""
 
     count = 0
     """The steps of all machines so far."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wall, self.boot, self.epoch, self.drawn = BASE, 5_000.0, 0, 0
-        self.held: set[str] = set()
-        self.in_force: dict[str, Lease] = {}
-        self.last_fence = dict.fromkeys(DEVICES, 0)
-        self.limit: dict[str, float] = {}
-        self.started: set[str] = set()
-        self.preempted: set[str] = set()
-        self.preemptable: set[str] = set()
-        self.start_book([])
+        self.directory = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.world = World(self.directory)
+        for path in PATHS:
+            self.configure(path, "first", 0.0)
 
-    def start_book(self, kept: list[dict[str, Any]]) -> None:
-        """A new process."""
-        self.epoch, self.drawn = self.epoch + 1, 0
-        self.book = LeaseBook(GRACE, LONGEST, ("*",), self.next_fence)
-        self.book.restore(kept)
+    def ask(self, who: str, method: str, target: str = "", held: bool = False, **arguments: Any) -> None:
+        """A request that comes now, and is served now or later."""
+        self.world.send(who, method, target, **arguments)
+        if not held:
+            self.world.live(self.world.serve)
 
-    def next_fence(self) -> int:
-        """The next of this epoch."""
-        self.drawn += 1
-        return self.epoch * 2**32 + self.drawn
-
-    @property
-    def now(self) -> Now:
-        """The moment."""
-        return Now(self.wall, self.boot)
-
-    def state(self) -> Any:
-        """All that can be seen of the book."""
-        return self.book.tasks(self.now), self.book.pending(), [self.book.holder(device, self.now) for device in DEVICES]
-
-    def refused(self, before: Any) -> None:
-        """What was refused has changed nothing."""
-        assert self.state() == before
-
-    # ---- what people do
-
-    @rule(task_id=task_ids, holder=holders, priority=priorities, rows=st.lists(spans, min_size=1, max_size=2))
-    def schedule(self, task_id: str, holder: str, priority: str, rows: list[tuple[str, int, int]]) -> None:
-        """Somebody asks for slots around now."""
-        before = self.state()
-        moments = [rfc3339(self.wall + offset) for offset in OFFSETS]
-        requests = [[device, moments[a], moments[min(a + 1 + b, len(OFFSETS) - 1)]] for device, a, b in rows]
-        outcome = self.book.request(task_id, holder, priority, requests, self.now)
-        if not outcome.ok:
-            self.refused(before)
-        if outcome.info == "TASK_WERE_PREEMPTED":
-            assert priority == "HIGH"
-
-    @rule(task_id=task_ids, holder=holders)
-    def cancel(self, task_id: str, holder: str) -> None:
-        """Somebody cancels a task, perhaps one of somebody else."""
-        before = self.state()
-        if self.book.cancel(task_id, holder, self.now).ok:
-            assert self.leases_of(task_id) == []
-        else:
-            self.refused(before)
-
-    def leases_of(self, task_id: str) -> list[Lease]:
-        """The leases in force of a task."""
-        leases = (self.book.holder(device, self.now) for device in DEVICES)
-        return [lease for lease in leases if lease and lease.task_id == task_id]
+    # ---- what people ask for
 
     @rule(
-        holder=holders, wanted=st.sampled_from([DEVICES[:1], DEVICES[1:], DEVICES]), duration=durations, priority=priorities
+        who=holders,
+        path=paths,
+        names=st.sampled_from(["p", "q", "pq"]),
+        value=st.integers(1, 9),
+        mended=st.booleans(),
+        then=st.sampled_from([1.0, 0.0, -1.0]),
     )
-    def acquire(self, holder: str, wanted: tuple[str, ...], duration: float, priority: str) -> None:
-        """Somebody asks for devices from now."""
-        before = self.state()
-        held_before = {device: self.book.holder(device, self.now) for device in wanted}
-        try:
-            told = self.book.acquire(holder, wanted, duration, priority, self.now)
-        except GatewayError:
-            self.refused(before)
-            return
-        taken = [lease for device in wanted if (lease := held_before[device])]
-        assert not taken or priority == "HIGH"
-        assert all(lease.priority is Priority.LOW_PREEMPT for lease in taken)
-        if told["from"] == rfc3339(self.wall):
-            leases = [self.book.holder(device, self.now) for device in wanted]
-            assert all(lease and lease.fence == told["fence"] and lease.holder == holder for lease in leases)
+    def work(self, who: str, path: str, names: str, value: int, mended: bool, then: float) -> None:
+        """What most people do: a lease, and writes, on a device that is mostly well."""
+        if mended:
+            self.mend(path)
+        self.ask(who, "acquire_lease", path, duration=60)
+        for name in names:
+            self.ask(who, "set_point", f"{path}/{name}", value=value)
+        if then >= 0:
+            self.world.live(lambda: self.world.run(then))
 
-    @precondition(lambda self: self.in_force)
-    @rule(holder=holders, duration=durations, pick=st.integers(0, 2))
-    def renew(self, holder: str, duration: float, pick: int) -> None:
-        """Somebody renews a lease in force, perhaps one of somebody else."""
-        before = self.state()
-        lease = list(self.in_force.values())[pick % len(self.in_force)]
-        try:
-            self.book.renew(lease.task_id, holder, duration, self.now)
-        except GatewayError:
-            self.refused(before)
-            return
-        assert lease.holder == holder
-        assert lease.task_id not in self.preempted
-        to_come = [slot for task in self.book.pending() for slot in task["slots"]]
-        for device, other in self.in_force.items():
-            if other.task_id == lease.task_id:
-                self.limit[device] = self.boot + duration
-                assert all(slot[0] != device or slot[1] >= self.wall + duration for slot in to_come)
+    def mend(self, path: str) -> None:
+        """The device is here, answers, and may be written."""
+        self.world.plants[f"{path} a"].way = "well"
+        if path in self.world.foreign:
+            self.world.move(path)
+        if path not in self.world.configured:
+            self.configure(path, "first", 0.0)
+        if self.world.desk.overridden([path]):
+            self.ask("chief", "clear_overrides")
 
-    @precondition(lambda self: self.in_force)
-    @rule(holder=holders, pick=st.integers(0, 2))
-    def release(self, holder: str, pick: int) -> None:
-        """Somebody releases a lease in force, perhaps one of somebody else."""
-        before = self.state()
-        lease = list(self.in_force.values())[pick % len(self.in_force)]
-        try:
-            self.book.release(lease.task_id, holder, self.now)
-        except LeaseLost:
-            assert lease.holder != holder
-            self.refused(before)
+    @rule(who=holders, wanted=st.sampled_from([PATHS[:1], PATHS[1:], PATHS]), duration=durations, priority=priorities)
+    def acquire(self, who: str, wanted: tuple[str, ...], duration: float, priority: str) -> None:
+        """A lease from now."""
+        self.ask(who, "acquire_lease", devices=list(wanted), duration=duration, priority=priority)
+
+    @precondition(lambda self: self.world.watch.in_force)
+    @rule(who=holders, duration=durations, pick=st.integers(0, 1))
+    def renew(self, who: str, duration: float, pick: int) -> None:
+        """A later end, or an earlier one, perhaps of somebody else's lease."""
+        self.ask(who, "renew_lease", task_id=self.lease(pick).task_id, duration=duration)
+
+    @precondition(lambda self: self.world.watch.in_force)
+    @rule(who=holders, pick=st.integers(0, 1), keep=st.booleans(), held=st.booleans())
+    def release(self, who: str, pick: int, keep: bool, held: bool) -> None:
+        """The end of a lease, perhaps of somebody else's."""
+        self.ask(who, "release_lease", held=held, task_id=self.lease(pick).task_id, keep=keep)
+
+    def lease(self, pick: int) -> Any:
+        """One of the leases in force."""
+        leases = self.world.desk.leases() or [None]
+        return leases[pick % len(leases)]
+
+    @rule(task_id=task_ids, who=holders, priority=priorities, rows=st.lists(spans, min_size=1, max_size=2))
+    def schedule(self, task_id: str, who: str, priority: str, rows: list[tuple[str, int, int]]) -> None:
+        """Slots around now."""
+        moments = [rfc3339(self.world.clock.wall() + offset) for offset in OFFSETS]
+        requests = [[path, moments[a], moments[min(a + 1 + b, len(OFFSETS) - 1)]] for path, a, b in rows]
+        self.ask(who, "request_new_schedule", task_id=task_id, priority=priority, requests=requests)
+
+    @rule(task_id=task_ids, who=holders, keep=st.booleans())
+    def cancel(self, task_id: str, who: str, keep: bool) -> None:
+        """The end of a task, perhaps of somebody else's."""
+        self.ask(who, "request_cancel_schedule", task_id=task_id, keep=keep)
+
+    @rule(
+        who=st.sampled_from(["the holder", "A", "B"]),
+        path=paths,
+        name=st.sampled_from("pq"),
+        value=st.integers(1, 9),
+        named=st.sampled_from(["nothing", "fence", "old fence"]),
+        expiry=st.sampled_from([10, 1, 60]),
+        priority=st.sampled_from([None, 8]),
+        held=st.booleans(),
+    )
+    def write(
+        self, who: str, path: str, name: str, value: int, named: str, expiry: int, priority: int | None, held: bool
+    ) -> None:
+        """A write, by whoever it is; it may wait for the dispatcher."""
+        if who == "the holder":
+            who = next((lease.holder for lease in self.world.desk.leases() if lease.device == path), "A")
+        fence = self.world.watch.fences[path] - (named == "old fence")
+        arguments = {} if named == "nothing" else {"fence": fence}
+        if priority is not None and path == PATHS[1]:
+            arguments["priority"] = priority
+        self.ask(who, "set_point", f"{path}/{name}", held, value=value, expiry=expiry, **arguments)
+
+    @rule(who=holders, path=paths, name=st.sampled_from("pq"), whole=st.booleans(), abandon=st.booleans())
+    def give_back(self, who: str, path: str, name: str, whole: bool, abandon: bool) -> None:
+        """A revert by hand, or the end of trying."""
+        if not whole:
+            self.ask(who, "revert_point", f"{path}/{name}")
+            return
+        self.ask(who, "revert_device", path, abandon=abandon)
+
+    @precondition(lambda self: self.world.sent)
+    @rule(back=st.integers(0, 3))
+    def again(self, back: int) -> None:
+        """A message comes once more."""
+        keys = list(self.world.sent)
+        self.world.again(keys[max(0, len(keys) - 1 - back)])
+        self.world.live(self.world.serve)
+
+    @rule(pattern=st.sampled_from([*PATHS, "C/*"]), duration=st.sampled_from([5, 60, 0, None]), failsafe=st.booleans())
+    def override(self, pattern: str, duration: float | None, failsafe: bool) -> None:
+        """Devices are shut off, or open again."""
+        if duration is None:
+            self.ask("chief", "set_override_off", pattern=pattern)
         else:
-            assert self.leases_of(lease.task_id) == []
-
-    @rule(device=devices)
-    def override(self, device: str) -> None:
-        """An override ends the lease of a device; a slot that has waited for that may begin."""
-        before = self.fixed(device)
-        self.book.end([device], Reason.OVERRIDE, "alice", self.now)
-        assert before[0] is None or self.fixed(device)[0] != before[0]
+            self.ask("chief", "set_override_on", pattern=pattern, duration=duration, failsafe_revert=failsafe)
 
     # ---- what happens
 
-    @rule(seconds=steps)
-    def pass_time(self, seconds: float) -> None:
-        """Time passes on both clocks; until the time that was told, nothing changes."""
-        due = self.book.next_change(self.now)
-        self.wall, self.boot = self.wall + seconds, self.boot + seconds
-        if self.boot < due - 0.001:
-            assert self.book.advance(self.now) == []
+    @rule()
+    def turn(self) -> None:
+        """Each thread has a turn."""
+        self.world.live(self.world.turn)
+
+    @rule(seconds=st.sampled_from([12.0, 1.0, 0.0, 61.0]))
+    def run(self, seconds: float) -> None:
+        """Time passes, and all is well done in it."""
+        self.world.live(lambda: self.world.run(seconds))
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 30.0, 60.0, 600.0, 3600.0]))
+    def stall(self, seconds: float) -> None:
+        """Time passes, and no thread does anything."""
+        self.world.clock.advance(seconds)
 
     @rule(seconds=jumps)
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock, within the years of a calendar: no lease in force ends or lasts by that."""
-        if abs(self.wall + seconds - BASE) <= 5 * YEARS:
-            before = [self.fixed(device) for device in DEVICES]
-            self.wall += seconds
-            for device, (fence, ends) in zip(DEVICES, before, strict=True):
-                assert fence is None or self.fixed(device) == (fence, ends)
+        """Somebody sets the wall clock, within the years of a calendar."""
+        self.world.jump(seconds)
 
-    def fixed(self, device: str) -> tuple[int | None, float]:
-        """What no setting of the clock may change of a lease in force: that it is the same, and when it ends."""
-        lease = self.book.holder(device, self.now)
-        return (lease.fence, lease.ends) if lease else (None, 0.0)
+    @rule(path=paths, other=st.booleans(), way=st.sampled_from(["well", "dead", "mute"]))
+    def fare(self, path: str, other: bool, way: str) -> None:
+        """A plant goes away, or comes back."""
+        name = f"{path} {'b' if other else 'a'}"
+        if name in self.world.plants:
+            self.world.plants[name].way = way
 
-    @rule(device=devices)
-    def hold(self, device: str) -> None:
-        """A device has something to give back."""
-        self.book.hold(device)
-        self.held.add(device)
+    @rule(path=paths, how=st.sampled_from(["reject", "bend", "forget"]))
+    def next_write(self, path: str, how: str) -> None:
+        """A plant will take the next write in its own way."""
+        self.world.plants[f"{path} a"].next = how
 
-    @rule(device=devices)
-    def unhold(self, device: str) -> None:
-        """All is given back."""
-        self.book.unhold(device)
-        self.held.discard(device)
+    @rule(path=paths, variant=variants, delay=st.sampled_from([0.0, 1.0, 5.0]))
+    def configure(self, path: str, variant: str, delay: float) -> None:
+        """A configuration comes, which is in force a little later."""
+        self.world.configure(self.world.spec(path, variant), delay)
 
-    @rule(away=steps, boots=st.booleans())
-    def crash(self, away: float, boots: bool) -> None:
-        """The process dies and starts again, or the machine does: leases in force are over, slots to come are kept."""
-        kept = json.loads(json.dumps(self.book.pending()))
-        self.wall += away
-        self.boot = 10.0 if boots else self.boot + away
-        for known in (self.in_force, self.limit, self.held, self.started, self.preempted):
-            known.clear()
-        self.start_book(kept)
-        assert self.book.pending() == kept
+    @rule(
+        path=paths,
+        what=st.sampled_from(["remove", "move", "crash", "boot", "restart"]),
+        away=st.sampled_from([0.0, 5.0, 600.0]),
+    )
+    def disaster(self, path: str, what: str, away: float) -> None:
+        """A device is removed, goes to another gateway or comes back; the process dies, the machine does, or all stops."""
+        match what:
+            case "remove":
+                self.world.remove(path)
+            case "move":
+                self.world.move(path)
+            case "restart":
+                self.world.live(self.world.stop)
+                self.world.crash(away)
+            case _:
+                self.world.crash(away, what == "boot")
+
+    # ---- what happens in the middle of something else
+
+    @rule(place=st.sampled_from(["before_journal", "after_journal", "on_wire", "after_wire", "after_answer"]))
+    def crash_at(self, place: str) -> None:
+        """The process dies when a thread comes there next."""
+
+        def die() -> None:
+            raise Crash
+
+        self.world.ambush = (place, die)
+
+    @rule(
+        place=places,
+        what=st.sampled_from(["wait", "release", "override", "acquire", "configure", "remove", "move", "other things"]),
+        seconds=st.sampled_from([0.0, 1.0, 10.0, 60.0, 600.0]),
+        path=paths,
+    )
+    def meanwhile_at(self, place: str, what: str, seconds: float, path: str) -> None:
+        """A thread takes its time there; the others do something, or wait too."""
+
+        def act() -> None:
+            self.world.clock.advance(seconds)
+            if what != "wait":
+                self.meanwhile(what, path)
+                self.world.serve()
+                self.world.desk.advance()
+
+        self.world.ambush = (place, act)
+
+    def meanwhile(self, what: str, path: str) -> None:
+        """What others do."""
+        match what:
+            case "release":
+                for lease in self.world.desk.leases():
+                    self.world.send(lease.holder, "release_lease", task_id=lease.task_id)
+            case "override":
+                self.world.send("chief", "set_override_on", pattern=path, duration=5, failsafe_revert=True)
+            case "acquire":
+                self.world.send("B", "acquire_lease", devices=[path], duration=60, priority="HIGH")
+            case "configure":
+                self.configure(path, "moved", 0.0)
+            case "remove":
+                self.world.remove(path)
+            case "move":
+                self.world.move(path)
 
     # ---- what must hold
 
-    def note(self, change: Change) -> None:
-        """A change against what is known: leases of a device follow each other, each ends once, fences grow."""
-        if change.kind is Kind.BEGUN:
-            lease = change.lease
-            assert lease is not None
-            assert lease.device not in self.in_force
-            assert lease.device not in self.held
-            assert lease.fence > self.last_fence[lease.device]
-            assert self.boot < lease.ends <= self.boot + LONGEST + 0.001
-            assert abs((lease.ends - self.boot) - (lease.until - self.wall)) < 0.001
-            self.started.add(lease.task_id)
-            self.last_fence[lease.device] = lease.fence
-            self.in_force[lease.device] = lease
-            self.limit[lease.device] = lease.ends
-        elif change.kind is Kind.ENDED:
-            assert change.lease is not None
-            assert self.in_force.pop(change.lease.device).fence == change.lease.fence
-            self.limit.pop(change.lease.device)
-        elif change.kind is Kind.LOST and change.reason is Reason.PREEMPTED:
-            self.note_preempted(change)
-
-    def note_preempted(self, change: Change) -> None:
-        """Only what may be pre-empted is, once; it loses what has not begun, and keeps what it holds for the grace."""
-        assert change.task_id not in self.preempted
-        self.preempted.add(change.task_id)
-        assert change.at <= self.wall + GRACE + 0.001
-        assert all(task["task_id"] != change.task_id for task in self.book.pending())
-        for device, lease in self.in_force.items():
-            if lease.task_id == change.task_id:
-                self.limit[device] = min(self.limit[device], self.boot + GRACE)
-        assert change.task_id not in self.started or change.task_id in self.preemptable
-
     @invariant()
-    def changes_fit(self) -> None:
-        """What is told of leases is what is true of them, and none outlives its end."""
-        LeaseMachine.count += 1
-        for change in self.book.advance(self.now):
-            self.note(change)
-        assert self.book.advance(self.now) == []
-        for device in DEVICES:
-            lease = self.book.holder(device, self.now)
-            assert (lease and lease.fence) == (self.in_force[device].fence if device in self.in_force else None)
-            assert lease is None or self.boot < lease.ends <= self.limit[device]
-        alive = {task["task_id"]: task["priority"] for task in self.book.tasks(self.now)}
-        self.started &= alive.keys()
-        self.preempted &= alive.keys()
-        self.preemptable = {task_id for task_id, priority in alive.items() if priority == "LOW_PREEMPT"}
-
-    @invariant()
-    def only_the_holder_writes(self) -> None:
-        """A write is let through for the holder, and on a free device where nothing is to be given back."""
-        for device in DEVICES:
-            lease = self.in_force.get(device)
-            for requester in ("A", "B"):
-                allowed = lease.holder == requester if lease else device not in self.held
-                assert self.may(device, requester, None) == allowed
-                if lease:
-                    assert self.may(device, requester, lease.fence) == allowed
-                    assert not self.may(device, requester, lease.fence - 1)
-
-    def may(self, device: str, requester: str, fence: int | None) -> bool:
-        """Whether a write would go out."""
-        try:
-            self.book.check(device, requester, None, fence, self.now)
-        except (LeasedByOther, LeaseLost, Busy):
-            return False
-        return True
-
-    @invariant()
-    def slots_to_come_are_apart(self) -> None:
-        """No two slots to come of one device overlap."""
-        rows = sorted(row for task in self.book.pending() for row in task["slots"])
-        for (device, _, end), (other, start, _) in pairwise(rows):
-            assert device != other or end <= start
+    def holds(self) -> None:
+        """Leases, fences and debts are as they should be."""
+        OfficeMachine.count += 1
+        self.world.watch.look()
 
     def teardown(self) -> None:
-        """When time goes on long enough, everything that began has ended, and nothing is left."""
-        for device in DEVICES:
-            self.book.unhold(device)
-        self.held.clear()
-        self.wall, self.boot = self.wall + 11 * YEARS, self.boot + 11 * YEARS
-        for change in self.book.advance(self.now):
-            self.note(change)
-        assert self.in_force == {}
-        assert self.book.tasks(self.now) == []
+        """When all is well for long enough, everything is given back, answered and told."""
+        try:
+            self.world.settle()
+        finally:
+            self.world.office.journal.close()
+            shutil.rmtree(self.directory)

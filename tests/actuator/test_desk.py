@@ -1,0 +1,42 @@
+"""Who may write, and what is told of it."""
+
+from __future__ import annotations
+
+from tests.actuator.office_rig import PATH, OfficeRig
+
+
+def test_an_override_ends_leases_and_gives_back(rig: OfficeRig) -> None:
+    """At once with fail-safe; without it when the override ends."""
+    rig.write("p", 5.0)
+    rig.ask("set_override_on", "chief", pattern="C/*", duration=30, failsafe_revert=False)
+    rig.pass_time()
+    assert rig.ask("set_point", "chief", "p", value=1.0).result == "overridden"
+    device = rig.fleet.running(PATH)
+    assert device is not None
+    assert device.work.next_revert(rig.clock.now()) is None
+    rig.pass_time(30.0)
+    rig.step(("write p=3.0", 3.0))
+    kinds = [kind for kind, _ in rig.events()]
+    assert (kinds.count("override"), kinds.count("revert")) == (2, 1)
+
+
+def test_a_stop_ends_all_leases(rig: OfficeRig) -> None:
+    """What is open is due, and nobody writes any more."""
+    rig.write("p", 5.0)
+    rig.office.close()
+    assert rig.ask("set_point", point="p", value=1.0).result == "unavailable"
+    rig.step(("write p=3.0", 3.0))
+    assert rig.office.journal.open_writes() == []
+
+
+def test_the_lease_topic_lives_as_long_as_the_lease(rig: OfficeRig) -> None:
+    """Retained, with what is left as its expiry, told again, and cleared at the end."""
+    rig.pass_time(20.0)
+    rig.desk.announce()
+    rig.pass_time(40.0)
+    told = [m for m in rig.told if m.topic.endswith("leases/" + PATH)]
+    assert [(m.retain, m.expiry, bool(m.payload)) for m in told] == [
+        (True, 40, True),
+        (True, 40, True),
+        (True, None, False),
+    ]
