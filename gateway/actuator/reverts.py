@@ -272,10 +272,11 @@ class GivingBack:
         """Whether it was given up, or put off."""
         return not self.reverts.wanted(self)
 
-    def claim(self) -> None:
+    def claim(self) -> float:
         """A revert that is wanted has every right: nobody else may write until it is done."""
         if self.over:
             raise DeadlinePassed("the revert was given up or put off before it could be sent")
+        return inf
 
     def end(self, taken: Taken, error: GatewayError | None) -> None:
         """The device has answered."""

@@ -74,28 +74,19 @@ class PlantInterface(Interface):
     def _write(self, register: Register, raw: Scalar | None, options: Mapping[str, Any], may_send: MaySend) -> Any:
         self.config.at("before_wire")
         may_send()
-        place = self._place(register, options)
+        place = f"{register.units}@{options['priority']}" if "priority" in options else register.units
         return self.config.frame(self.config, place, register, raw, may_send.__self__)
 
-    def _place(self, register: Register, options: Mapping[str, Any]) -> str:
-        return register.units
-
-
-class SlotInterface(PlantInterface):
-    """One whose points have priorities."""
-
-    write_options = frozenset({"priority"})
-
-    def _place(self, register: Register, options: Mapping[str, Any]) -> str:
-        return f"{register.units}@{options.get('priority', 16)}"
+    def _relinquishes(self, register: Register) -> bool:
+        return True
 
 
 def spec_of(plant: Plant, path: str, variant: str) -> Spec:
     """One of the configurations of a device: rows that have moved, another connection, a point less."""
-    p = point("p", writable=True, units="z" if variant == "moved" else "x")
-    q = point("q", writable=True, units="y", **({} if path == PATHS[1] else {"default": 77.0}))
+    slots = {"priority": 16} if path == PATHS[1] else {}
+    p = point("p", writable=True, units="z" if variant == "moved" else "x", **slots)
+    q = point("q", writable=True, units="y", **(slots or {"default": 77.0}))
     config = DeviceConfig(driver_type="plant", interval=86400, lease_required=variant == "strict" or None)
-    interface = SlotInterface if path == PATHS[1] else PlantInterface
     payload = f"{path} {variant}".encode()
     registers = (q,) if variant == "less" else (p, q)
-    return Spec(path, "plant", interface, plant, registers, config, "", payload.decode(), payload=payload)
+    return Spec(path, "plant", PlantInterface, plant, registers, config, "", payload.decode(), payload=payload)

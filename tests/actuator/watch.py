@@ -10,7 +10,7 @@ from gateway.actuator.writes import Write
 from gateway.errors import NotTaken, Rejected, Transient, Unreachable
 from gateway.model import Message, Register, Scalar
 from gateway.payloads import parse
-from tests.actuator.plants import PATHS, Plant, SlotInterface
+from tests.actuator.plants import PATHS, Plant
 
 if TYPE_CHECKING:
     from tests.actuator.world import World
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST = 3600.0
 """Seconds of a lease."""
 PATIENCE = 12.0
-"""Seconds in which a device that is well has been given back all."""
+"""Seconds in which a device that is well is given back all."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Watch:
         elif right.kind == "write":
             known = {entry.key for entry in self._world.office.journal.open_writes(path)}
             assert right.key in known, "a leased write that is not journalled"
-            return debt or Debt(right.key, lease.task_id, self._home(plant, place, register, right))
+            return debt or Debt(right.key, lease.task_id, self._home(plant, place, register))
         return debt
 
-    def _home(self, plant: Plant, place: str, register: Register, right: Write) -> Scalar | None:
-        if right.spec.interface is SlotInterface:
+    def _home(self, plant: Plant, place: str, register: Register) -> Scalar | None:
+        if register.priority is not None:
             return None
         return plant.values[place] if register.default is None else register.default
 
@@ -174,9 +174,13 @@ class Watch:
             points = [point for point in self._world.desk.reverts.points(debt.path) if point.entry.key == debt.key]
             assert debt.path in leased or all(point.due for point in points), f"{debt} is not due"
 
-    def all_paid(self) -> None:
-        """Some time has passed in which all threads ran: what can be given back is."""
-        leased = {lease.device for lease in self._world.desk.leases()}
-        for (name, _), debt in self.debts.items():
-            held = debt.path in leased or debt.path in self._world.foreign or self._world.desk.reverts.waits(debt.path)
-            assert held or self._world.plants[name].way != "well", f"{debt} is not given back"
+    def payable(self) -> dict[tuple[str, str], Debt]:
+        """What can be given back now: no lease and no override keeps it, and its plant answers."""
+        leased = {lease.device for lease in self._world.desk.leases()} | self._world.foreign
+        return {
+            (name, place): debt
+            for (name, place), debt in self.debts.items()
+            if debt.path not in leased
+            and not self._world.desk.reverts.waits(debt.path)
+            and self._world.plants[name].way == "well"
+        }
