@@ -37,7 +37,7 @@ from gateway.rounds import Rounds
 from gateway.store.device_config import Spec
 from gateway.sweep import Sweep, sweep_of
 from gateway.worklist import Worklist
-from gateway.writing import present_value, read_back
+from gateway.writing import carry_out, read_back
 
 log = structlog.get_logger()
 
@@ -229,11 +229,7 @@ class Device:
         warrant.begin()
         self._ensure_open()
         try:
-            relinquishes = self._interface.relinquishes(job.register)
-            wants_present = warrant.wants_present(relinquishes)
-            warrant.record(present_value(self._interface, job.register, self._clock) if wants_present else None)
-            value = job.register.default if job.value is None and not relinquishes else job.value
-            taken = self._interface.write(job.register, value, job.options, warrant.claim)
+            taken = carry_out(self._interface, job, self._clock)
         except GatewayError as error:
             if not warrant.sent or isinstance(error, (Rejected, NotTaken, *LEFT_NOTHING)):
                 if isinstance(error, Unreachable):

@@ -1,12 +1,22 @@
-"""Looking at a point before and after a write."""
+"""A write, and looking at its point before and after it."""
 
 from __future__ import annotations
 
 from gateway.clock import Clock
 from gateway.errors import DeviceError, PointFailed, Unreachable
 from gateway.interfaces.base import Interface
-from gateway.model import Register, Scalar
+from gateway.jobs import WriteJob
+from gateway.model import Register, Scalar, Taken
 from gateway.sweep import sweep_of
+
+
+def carry_out(interface: Interface, job: WriteJob, clock: Clock) -> Taken:
+    """What there is to know first, the journal, and the write itself; what the device took. Raises what these raise."""
+    relinquishes = interface.relinquishes(job.register)
+    wants_present = job.warrant.wants_present(relinquishes)
+    job.warrant.record(present_value(interface, job.register, clock) if wants_present else None)
+    value = job.register.default if job.value is None and not relinquishes else job.value
+    return interface.write(job.register, value, job.options, job.warrant.claim)
 
 
 def present_value(interface: Interface, register: Register, clock: Clock) -> Scalar:

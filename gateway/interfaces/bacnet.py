@@ -58,7 +58,7 @@ class Interface(Base):
             if ip is not None and not self.env.allow.address(ip):
                 raise ConfigFault(f"{ip} is in no network of the setting allow.networks", key)
         if find_spec("bacpypes3") is None:
-            raise ConfigFault('BACnet needs more packages: install the gateway with its extra "bacnet"', "driver_type")
+            raise ConfigFault("BACnet needs more packages: install gateway[bacnet]")
 
     def link(self) -> tuple[object, ...]:
         """The local interface and the device."""

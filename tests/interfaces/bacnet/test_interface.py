@@ -319,6 +319,13 @@ def test_an_address_that_is_not_allowed_is_refused() -> None:
         rig.open()
 
 
+def test_without_the_stack_there_is_a_word_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that was installed without the extra says what to install."""
+    monkeypatch.setattr("gateway.interfaces.bacnet.find_spec", lambda name: None)
+    with pytest.raises(ConfigFault, match=r"gateway\[bacnet\]"):
+        Rig().interface.check()
+
+
 def test_closing_leaves_the_session() -> None:
     """After close nothing is asked, and open joins again."""
     rig = Rig().open()
