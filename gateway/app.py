@@ -166,7 +166,7 @@ class Gateway:
     def start(self) -> None:
         """Start everything; returns at once."""
         log.info("the gateway starts", id=self.settings.gateway_id, broker=str(self.settings.broker.url))
-        self.vitals.others.append(self.fleet.late)
+        self.vitals.others += [self.fleet.late, self.networks.late]
         self.outbox.start(self.vitals)
         self.office.start(self.vitals)
         self.rpc.start(self.vitals)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gateway import child
-from gateway.backoff import Backoff
 from gateway.interfaces._bacnet import wire
 from gateway.interfaces._bacnet.values import Local
 
@@ -75,8 +72,8 @@ class Life:
         self._ours.settimeout(TICK)
         self._out = self._ours.dup()
         self._out.settimeout(TICK)
+        self._output = os.memfd_create("bacnet-output")
         self._sending = threading.Lock()
-        self._directory = tempfile.TemporaryDirectory(prefix="gateway-bacnet-")
         self._child: child.Child | None = None
         self._ready = False
         self._refusal = ""
@@ -108,9 +105,9 @@ class Life:
         """Start it, and hand over what it says until it ends: why, in words; empty if it was not needed any more."""
         try:
             self._start()
+            self.send(asdict(self._options) | {"debug": log.isEnabledFor(logging.DEBUG)})
         except OSError as error:
             return f"the BACnet process can not be started: {error.strerror}"
-        self.send(asdict(self._options) | {"debug": log.isEnabledFor(logging.DEBUG)})
         try:
             return self._listen(take, in_use) or self._refusal or self._last_words(in_use())
         finally:
@@ -120,19 +117,17 @@ class Life:
         """Close what is left."""
         self._ours.close()
         self._out.close()
-        self._directory.cleanup()
+        self._theirs.close()
+        os.close(self._output)
 
     def _start(self) -> None:
+        """Start it; what it prints is kept in memory, and told if it ends."""
         fd = self._theirs.fileno()
-        root = str(Path(__file__).parents[3])
+        output = Path(f"/proc/self/fd/{self._output}")
         command = [sys.executable, "-P", "-m", "gateway.interfaces._bacnet.stack", str(fd)]
-        environ = os.environ | {"HOME": NOWHERE, "PYTHONPATH": root}
-        try:
-            self._child = child.start(
-                "bacnet", command, Path(self._directory.name) / "output", environ=environ, descriptors=[fd]
-            )
-        finally:
-            self._theirs.close()
+        environ = os.environ | {"HOME": NOWHERE, "PYTHONPATH": str(Path(__file__).parents[3])}
+        self._child = child.start("bacnet", command, output, environ=environ, descriptors=[fd])
+        self._theirs.close()
 
     def _listen(self, take: Callable[[wire.Message], None], in_use: Callable[[], bool]) -> str:
         unframer = wire.Unframer()
@@ -199,16 +194,3 @@ class Life:
                 self._child.process.wait(END_WITHIN)
         self._child.process.kill()
         self._child.process.wait()
-
-
-class Pauses:
-    """The pauses between two lives, longer as failures follow each other."""
-
-    def __init__(self) -> None:
-        self._backoff = Backoff(random.random, 1.0, 60.0)
-
-    def after(self, life: Life) -> float:
-        """Seconds until the next start."""
-        if life.healthy:
-            self._backoff.reset()
-        return self._backoff.next()

@@ -7,15 +7,19 @@ it, notices when it is dead or hangs, and starts the next one. Devices go offlin
 from __future__ import annotations
 
 import math
+import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
+from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.interfaces._bacnet import wire
-from gateway.interfaces._bacnet.life import Life, Options, Pauses
+from gateway.interfaces._bacnet.life import Life, Options
 from gateway.interfaces._bacnet.services import write_request
 from gateway.interfaces._bacnet.values import (
     Changed,
@@ -33,10 +37,14 @@ from gateway.interfaces._bacnet.values import (
 )
 from gateway.interfaces._bacnet.writing import Unfit
 
+log = structlog.get_logger()
+
 GRACE = 5.0
 """Seconds beyond its timeout that an answer of the child is waited for."""
 START_WITHIN = 30.0
 """Seconds that somebody without a session waits for a child to start."""
+PATIENCE = 30.0
+"""Seconds that a network's thread may be silent: it looks around each second, and waits for a child that ends."""
 MOST_NOTICES = 10_000
 """Notices kept for a device thread that does not take them; the oldest go first."""
 STARTING = "the BACnet network is starting"
@@ -65,8 +73,14 @@ class Network:
         self._up = False
         self._fault = ""
         self._stopping = False
+        self._due = math.inf
         self._problem = problem
         self._thread: threading.Thread | None = None
+
+    @property
+    def thread_name(self) -> str:
+        """The name of its thread."""
+        return f"bacnet:{self.options.name}"
 
     # ---- for the threads of devices
 
@@ -142,26 +156,44 @@ class Network:
 
     def _begin(self) -> None:
         if self._thread is None and not self._stopping:
-            self._thread = threading.Thread(target=self._run, name=f"bacnet:{self.options.name}", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self.thread_name, daemon=True)
             self._thread.start()
         self._lock.notify_all()
 
     # ---- the network's own thread
 
     def _run(self) -> None:
-        pauses = Pauses()
+        pauses = Backoff(random.random, 1.0, 60.0)
         while self._wanted():
-            life = Life(self.options)
-            with self._lock:
-                self._life = life
-            ended = life.run(self._take, self._in_use)
+            try:
+                ended = self._live(pauses)
+            except Exception:
+                log.exception("the thread of a BACnet network failed; it goes on", network=self.options.name)
+                ended = "a failure in the gateway; its log says more"
             self._went_down(ended)
-            life.clean()
             if ended:
-                self._pause(pauses.after(life))
+                self._pause(pauses.next())
+
+    def _live(self, pauses: Backoff) -> str:
+        """Have one child, from start to end; why it ended, empty if it was not needed any more."""
+        with self._lock:
+            if self._stopping:
+                return ""
+            life = self._life = Life(self.options)
+        try:
+            return life.run(self._take, self._in_use)
+        finally:
+            if life.healthy:
+                pauses.reset()
+            life.clean()
+
+    def late(self, now: float) -> bool:
+        """Whether the network's thread has been silent for too long, though there is no reason for that."""
+        return now > self._due
 
     def _pause(self, seconds: float) -> None:
         until = self._clock.now() + seconds
+        self._due = until + PATIENCE
         with self._lock:
             while not self._stopping and (left := until - self._clock.now()) > 0:
                 self._lock.wait(left)
@@ -172,11 +204,15 @@ class Network:
             self._fault = ""  # who comes waits from now on for the next start: it may be the only one, and brief
             if not self._sessions:
                 self._problem(None)
+            self._due = math.inf
             while not self._stopping and not (self._sessions or self._guests):
                 self._lock.wait()
+            self._due = self._clock.now() + PATIENCE
             return not self._stopping
 
     def _in_use(self) -> bool:
+        """Asked each second in which the child says nothing."""
+        self._due = self._clock.now() + PATIENCE
         with self._lock:
             return bool(self._sessions or self._guests) and not self._stopping
 
@@ -198,6 +234,7 @@ class Network:
 
     def _take(self, message: wire.Message) -> None:
         """Something that the child says."""
+        self._due = self._clock.now() + PATIENCE
         if "id" in message:
             with self._lock:
                 pending = self._pending.pop(message["id"], None)
@@ -385,6 +422,12 @@ class BacnetNetworks:
     def time_sync(self, local: Local, address: str | None, wall: float, utc: bool) -> None:
         """Tell the time."""
         self._network(local).visit({"do": "time_sync", "address": address, "wall": wall, "utc": utc}, GRACE)
+
+    def late(self, now: float) -> list[str]:
+        """The names of threads that have been silent for too long at a boot clock time."""
+        with self._lock:
+            networks = list(self._networks.values())
+        return [network.thread_name for network in networks if network.late(now)]
 
     def stop(self, timeout: float) -> list[str]:
         """End all networks; the names of threads that did not end in time."""

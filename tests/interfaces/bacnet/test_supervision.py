@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +130,27 @@ def test_child_that_hangs_is_replaced(rig: Rig, monkeypatch: pytest.MonkeyPatch)
     eventually(lambda: any(p and "hung" in p for p in rig.problems), "the problem")
     eventually(lambda: works(session), "the next process")
     assert not alive(first)
+
+
+def test_failure_of_the_network_s_own_thread_is_survived(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug met on the network's thread ends one child, is told, and the next child works."""
+    monkeypatch.setattr(life.Life, "_hear", _fail_once(life.Life._hear))
+    session = rig.join()
+    eventually(lambda: works(session), "the next process")
+    assert any(problem and "a failure in the gateway" in problem for problem in rig.problems)
+    assert rig.networks.late(SystemClock().now() + 20) == []
+    assert rig.networks.late(SystemClock().now() + 60) == [f"bacnet:127.0.0.1:{rig.port}"]
+
+
+def _fail_once(method: Callable[..., None]) -> Callable[..., None]:
+    failures = iter([RuntimeError("a bug")])
+
+    def failing(*arguments: object) -> None:
+        for failure in failures:
+            raise failure
+        method(*arguments)
+
+    return failing
 
 
 def test_taken_port_is_told_and_used_when_free(rig: Rig) -> None:
