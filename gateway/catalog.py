@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.interfaces.base import Environment
 from gateway.store.compile import Verdict, compile_device
+from gateway.store.documents import sha256
 from gateway.store.links import MAX_LINKS
 from gateway.topics import is_topic
 
@@ -117,11 +118,14 @@ class Catalog:
     def judge(self, entry: Entry, now: float) -> Verdict:
         """The verdict on a device's document and its links as they are now."""
         self.due.pop(entry.path, None)
-        if entry.verdict is None or entry.stale:
-            entry.verdict = self.compile(entry.path, entry.payload, {**entry.documents, **self.documents})
-            entry.stale, entry.judged_at = False, now
-            self._refer(entry.path, {*entry.verdict.links, *entry.verdict.missing})
-        return entry.verdict
+        documents = {**entry.documents, **self.documents}
+        verdict = entry.verdict
+        if verdict is None or (entry.stale and not _is_of(verdict, entry.payload, documents)):
+            verdict = entry.verdict = self.compile(entry.path, entry.payload, documents)
+            entry.judged_at = now
+            self._refer(entry.path, {*verdict.links, *verdict.missing})
+        entry.stale = False
+        return verdict
 
     def compile(self, path: str, payload: bytes, documents: Mapping[str, bytes]) -> Verdict:
         """The verdict on a document with these links."""
@@ -134,3 +138,10 @@ class Catalog:
             self._links[path] = links
         for link in links:
             self._referrers[link].add(path)
+
+
+def _is_of(verdict: Verdict, payload: bytes, documents: Mapping[str, bytes]) -> bool:
+    """Whether a good verdict is of these very documents: after a start from disk the broker brings the same again."""
+    links = verdict.links.items()
+    same = verdict.hash == sha256(payload) and all(sha256(documents.get(link, b"")) == digest for link, digest in links)
+    return verdict.spec is not None and not verdict.missing and same

@@ -275,6 +275,11 @@ class DataQueue:
             self._to_keep.extend(chores.keep)
             self._sort()
 
+    def forgotten(self, rows: Iterable[int]) -> None:
+        """These are not on disk any more."""
+        with self._lock:
+            self._done = sorted(set(self._done) - set(rows))
+
     def _sort(self) -> None:
         self._to_keep = deque(sorted(self._to_keep, key=lambda entry: entry.number))
 

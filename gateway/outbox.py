@@ -153,8 +153,21 @@ class Outbox:
         except OutboxError as error:
             self._queue.give_back(chores)
             self._failed(error, now)
+            if 0 < self._file.count <= len(chores.done):
+                self._wipe(chores, now)
         else:
             self._trim(now)
+
+    def _wipe(self, chores: Chores, now: float) -> None:
+        """All that is on a full disk was acknowledged, and there is no room even to forget it: begin again."""
+        try:
+            self._file.wipe()
+        except OutboxError as error:
+            self._usable = False
+            self._failed(error, now)
+        else:
+            self._queue.forgotten(chores.done)
+            self._retry_at = now
 
     def _open(self) -> None:
         if not self._usable:
@@ -173,6 +186,8 @@ class Outbox:
             self._synced_at = now if wait_for_disk else self._synced_at
             self._refused_at = now if chores.refused else self._refused_at
             self._cursor = min(self._cursor, rows[0] - 1) if rows else self._cursor
+        elif "outbox_unusable" in self._problems:
+            self._file.probe()
         self._queue.kept(chores, rows)
         self._problem("outbox_unusable", None)
 

@@ -51,6 +51,20 @@ def test_the_same_document_changes_nothing(catalog: Catalog) -> None:
     assert judged(catalog).verdict is verdict
 
 
+def test_what_the_disk_had_is_not_judged_again_when_the_broker_brings_it(catalog: Catalog) -> None:
+    """After a start without broker the same documents come from there: a good verdict stands, and changes are judged."""
+    catalog.config("C/B/D", config(), "disk", 0.0)
+    catalog.entries["C/B/D"].documents = {"meter.csv": CSV}
+    verdict = judged(catalog).verdict
+    assert verdict is not None
+    assert verdict.spec is not None
+    catalog.config("C/B/D", config(), "broker", 1.0)
+    assert catalog.document("meter.csv", CSV, 1.0) == ["C/B/D"]
+    assert judged(catalog, now=1.0).verdict is verdict
+    catalog.document("meter.csv", CSV + b"b,b,,float,\n", 2.0)
+    assert judged(catalog, now=2.0).verdict is not verdict
+
+
 def test_fast_updates_are_taken_together(catalog: Catalog) -> None:
     """After a judgement the next comes half a second later, with the newest document; a flood does not put it off."""
     catalog.config("C/B/D", config(interval=1), "broker", 100.0)

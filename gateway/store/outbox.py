@@ -103,6 +103,12 @@ class OutboxFile:
         self._count()
         return moved
 
+    def wipe(self) -> None:
+        """Begin again with nothing, which needs no room as forgetting one by one does."""
+        self._file.remove()
+        self._file.open()
+        self._count()
+
     def close(self) -> None:
         """Close the file; may be called at any time."""
         self._file.close()
@@ -130,6 +136,10 @@ class OutboxFile:
         self.count += len(new) - max(0, gone)
         self.bytes = used
         self._shrink()
+
+    def probe(self) -> None:
+        """Write something, to see whether that can be done."""
+        self._file.pragma(f"user_version = {SCHEMA}")
 
     def next(self, after: int, before: int | None, rows: int, size: int) -> list[Kept]:
         """The oldest with ids between these: at most so many, and no more bytes than one above ``size``."""

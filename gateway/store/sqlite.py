@@ -23,6 +23,8 @@ _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE
 _WRITE_VERSION = 2
 """The newest that SQLite knows (SQLite database file format, 1.3.3: byte 18 of the file)."""
 
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
 
 def is_passing(error: BaseException | None) -> bool:
     """Whether an error says nothing against what the file holds."""
@@ -93,6 +95,15 @@ class Database:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+    def remove(self) -> None:
+        """Close the file and delete it. Raises the layout's error."""
+        self.close()
+        try:
+            for suffix in _SUFFIXES:
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._layout.error(f"{self._layout.name} {self._path}: {error.strerror}") from error
 
     def pragma(self, text: str) -> Any:
         """Ask or set something of the connection, outside of transactions; raises the layout's error."""
@@ -169,7 +180,7 @@ class Database:
         path = self._path
         aside = next(p for n in count(1) if not (p := path.with_name(f"{path.name}.broken-{n}")).exists())
         try:
-            for suffix in ("", "-wal", "-shm", "-journal"):
+            for suffix in _SUFFIXES:
                 source = path.with_name(path.name + suffix)
                 if source.exists():
                     source.rename(aside.with_name(aside.name + suffix))

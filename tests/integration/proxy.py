@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,10 +14,14 @@ from gateway import localbroker
 
 
 class Proxy:
-    """A TCP proxy that can be shut (connections are refused), or hold what flows down to the client, or both ways."""
+    """A TCP proxy that can be shut (connections are refused), hold what flows down to the client or both ways, or be slow.
+
+    ``rate`` is how many bytes a second each connection forwards each way.
+    """
 
     def __init__(self, target: int) -> None:
         self.port = localbroker.free_port()
+        self.rate = math.inf
         self._target = target
         self._flow = {"up": threading.Event(), "down": threading.Event()}
         self._listener: socket.socket | None = None
@@ -71,9 +77,10 @@ class Proxy:
 
     def _pump(self, source: socket.socket, sink: socket.socket, flow: threading.Event) -> None:
         try:
-            while data := source.recv(65536):
+            while data := source.recv(int(min(65536, max(1, self.rate / 10)))):
                 flow.wait()
                 sink.sendall(data)
+                time.sleep(len(data) / self.rate)
         except OSError:
             pass  # one side is gone, so the other goes too
         flow.wait()
