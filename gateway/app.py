@@ -25,6 +25,7 @@ from gateway.claims import Claims
 from gateway.clock import Clock, SystemClock
 from gateway.coordinator import Coordinator
 from gateway.dataqueue import DataQueue
+from gateway.exposure import in_the_clear, open_broker, open_secrets
 from gateway.faultpoint import FaultPoint, from_environment, passing
 from gateway.fleet import Fleet
 from gateway.health import Health
@@ -166,6 +167,7 @@ class Gateway:
     def start(self) -> None:
         """Start everything; returns at once."""
         log.info("the gateway starts", id=self.settings.gateway_id, broker=str(self.settings.broker.url))
+        self._tell_exposure()
         self.vitals.others += [self.fleet.late, self.networks.late]
         self.outbox.start(self.vitals)
         self.office.start(self.vitals)
@@ -222,6 +224,14 @@ class Gateway:
             log.error("the journal can not be written: duplicates are known until a restart only", reason=problem)
             problem = f"requests that come twice are known until a restart only: {problem}"
         self.board.problem("journal_failed", problem)
+
+    def _tell_exposure(self) -> None:
+        """What lets strangers in is no failure, but should not go unseen."""
+        broker = self.settings.broker
+        if anybody := open_broker(broker):
+            self.board.problem("broker_open", anybody)
+        for words in filter(None, (anybody, in_the_clear(broker), *open_secrets(self.settings))):
+            log.warning("strangers may come in", reason=words)
 
     def _tell_stats(self) -> None:
         if self.control.connected:

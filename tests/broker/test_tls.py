@@ -5,7 +5,9 @@ import ssl
 
 import pytest
 
-from gateway.broker.tls import plain_reason
+from gateway.broker.tls import context, plain_reason
+from gateway.settings import Broker
+from gateway.settings_types import BrokerUrl
 
 
 def unverified(message: str) -> ssl.SSLCertVerificationError:
@@ -28,3 +30,10 @@ def unverified(message: str) -> ssl.SSLCertVerificationError:
 def test_a_failure_is_told_in_words(error: Exception, told: str) -> None:
     """People read why there is no connection; no class name is in it."""
     assert plain_reason(error) == told
+
+
+def test_nothing_older_than_tls_1_2_is_spoken() -> None:
+    """Whatever the system's configuration allows; the broker's certificate and its name are checked, always."""
+    made = context(Broker.model_construct(url=BrokerUrl("x", 8883, True)))
+    assert made.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
