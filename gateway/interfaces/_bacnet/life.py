@@ -32,8 +32,8 @@ END_WITHIN = 3.0
 HEALTHY = 60.0
 """Seconds of life after which the next failure is a new one."""
 CHUNK = 1 << 16
-NOWHERE = "/nonexistent"
-"""The home directory that the child is told: its library keeps files in a user's."""
+NOWHERE = "/dev/null"
+"""The home directory that the child is told, in which nothing can be made: its library keeps files in a user's."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ class Life:
         fd = self._theirs.fileno()
         output = Path(f"/proc/self/fd/{self._output}")
         command = [sys.executable, "-P", "-m", "gateway.interfaces._bacnet.stack", str(fd)]
-        environ = os.environ | {"HOME": NOWHERE, "PYTHONPATH": str(Path(__file__).parents[3])}
+        places = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+        environ = os.environ | {"HOME": NOWHERE, "PYTHONPATH": os.pathsep.join(filter(None, places))}
         self._child = child.start("bacnet", command, output, environ=environ, descriptors=[fd])
         self._theirs.close()
 

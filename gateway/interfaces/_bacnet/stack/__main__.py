@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -68,5 +69,6 @@ async def _serve(
 
 
 if __name__ == "__main__":
+    os.chdir("/")  # a library takes settings from a file in the directory where it is started
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the gateway decides when this ends
     sys.exit(asyncio.run(main(socket.socket(fileno=int(sys.argv[1])))))
