@@ -1,0 +1,180 @@
+"""Open writes when the ground moves: another gateway, another process, another time of day, a process that stood still."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.client import TestClient
+from tests.integration.documents import modbus, register
+from tests.integration.plant import Plant
+from tests.integration.process import GatewayProcess
+from tests.integration.waiting import PATIENCE, eventually, logged, scaled
+
+Gateways = Callable[..., GatewayProcess]
+D = "C/B/D"
+SHIM = Path(__file__).with_name("wallclock.c")
+HOUR = 3600
+
+
+@pytest.fixture
+def plant() -> Iterator[Plant]:
+    """A Modbus device that remembers what was written."""
+    with Plant() as plant:
+        yield plant
+
+
+def run(client: TestClient, plant: Plant, **keys: Any) -> None:
+    """Publish the plant's config."""
+    client.publish(f"config/devices/{D}", modbus(plant.port, register("p", 10), **keys), retain=True)
+
+
+def leased_write(client: TestClient, duration: float, value: int = 5, who: str = "ops") -> dict[str, Any]:
+    """A lease, and a write under it."""
+    lease: dict[str, Any] = client.request(f"rpc/{who}/acquire_lease/{D}", {"duration": duration}).result
+    assert client.request(f"rpc/{who}/set_point/{D}/p", str(value)).result == value
+    return lease
+
+
+def given_back(plant: Plant, *values: int) -> None:
+    """Exactly these values were written, the last of them soon."""
+    eventually(lambda: plant.values(10) == list(values), f"{values} are written", 10)
+
+
+def nothing_but(plant: Plant, last: int) -> None:
+    """After one write and its revert only this value was written, as often as it was asked for."""
+    values = plant.values(10)
+    assert (values[:2], set(values[2:])) == ([5, 10], {last})
+
+
+def taken(client: TestClient, value: int) -> None:
+    """Ask for a write until it is done: while a device changes hands nobody may answer."""
+
+    def once() -> bool:
+        client.send(f"rpc/eve/set_point/{D}/p", str(value), response_topic="replies/eve/taken", expiry=1)
+        time.sleep(0.5)  # it is answered, or nobody is there
+        return any(m.json.get("result") == value for m in client.messages("replies/eve/taken"))
+
+    eventually(once, "the write is done")
+
+
+def test_a_device_that_moves_away_is_given_back_first(client: TestClient, gateway: Gateways, plant: Plant) -> None:
+    """The config names another gateway: the old one gives back, once, and ends the lease; the new one has a free device."""
+    a, b = gateway("a"), gateway("b")
+    run(client, plant, gateway=a.id)
+    client.online(D)
+    lease = leased_write(client, 60)
+    run(client, plant, gateway=b.id)
+    given_back(plant, 5, 10)
+    lost = client.wait_for("replies/ops/leases").json
+    assert (lost["task_id"], lost["ended"]) == (lease["task_id"], "cancelled")
+    client.status(D, gateway=b.id, state="online")
+    taken(client, 7)
+    nothing_but(plant, 7)
+    a.kill()
+    mark = client.mark()
+    a.start()
+    client.wait_for(f"gateways/{a.id}/status", lambda m: m.json.get("owned_by_other") == [D], after=mark)
+    assert a.stop() == 0
+    nothing_but(plant, 7)  # there was nothing left in its journal
+
+
+def test_a_displaced_process_gives_back(client: TestClient, gateway: Gateways, plant: Plant) -> None:
+    """A second process of our id: the older one gives back what it has written, once, and the newer one goes on."""
+    first = gateway()
+    run(client, plant)
+    client.online(D)
+    leased_write(client, 60)
+    second = gateway()
+    logged(first, "displaced")
+    given_back(plant, 5, 10)
+    taken(client, 7)
+    nothing_but(plant, 7)
+    assert first.running
+    assert second.stop() == first.stop() == 0
+    nothing_but(plant, 7)
+
+
+def test_another_connection_is_given_back_through_the_old_one(client: TestClient, gateway: Gateways, plant: Plant) -> None:
+    """A config with another address under a lease: the old device is given back, the new one is not touched."""
+    gateway()
+    run(client, plant)
+    client.online(D)
+    leased_write(client, 60)
+    with Plant() as other:
+        run(client, other)
+        given_back(plant, 5, 10)
+        eventually(lambda: client.request(f"rpc/ops/set_point/{D}/p", "8").json.get("result") == 8, "the lease goes on")
+        assert (plant.values(10), other.values(10)) == ([5, 10], [8])
+        client.request(f"rpc/ops/release_lease/{D}")
+        given_back(other, 8, 10)
+        assert plant.values(10) == [5, 10]
+
+
+@pytest.fixture
+def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets the wall clock of gateways that are started from now on, in seconds beside the true time."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc, to make what shifts a process's clock: apt install gcc libc6-dev")
+    library, offset = tmp_path / "wallclock.so", tmp_path / "offset"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, SHIM], check=True)
+    offset.write_text("0")
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("WALL_OFFSET", str(offset))
+
+    def set_clock(seconds: int) -> None:
+        fresh = tmp_path / "offset.new"
+        fresh.write_text(str(seconds))
+        fresh.replace(offset)
+
+    return set_clock
+
+
+@pytest.mark.parametrize("shift", [HOUR, -HOUR])
+def test_a_lease_keeps_its_length_when_the_wall_clock_is_set(
+    set_clock: Callable[[int], None], client: TestClient, gateway: Gateways, plant: Plant, shift: int
+) -> None:
+    """An hour forwards or back: neither sooner nor later is it over, and then nobody writes under it."""
+    gateway()
+    run(client, plant)
+    client.online(D)
+    assert client.request(f"rpc/ops/set_point/{D}/p", "10").result == 10  # not held back any more, as by a new claim
+    plant.writes.clear()
+    begun, mark = time.monotonic(), client.mark()
+    lease = leased_write(client, 3)
+    set_clock(shift)
+    assert client.request(f"rpc/ops/set_point/{D}/p", "6").result == 6
+    told = client.wait_for(f"actuator/events/{D}", lambda m: m.json["new"] == 6, after=mark).json["timestamp"]
+    assert abs(datetime.fromisoformat(told).timestamp() - time.time() - shift) < 60  # the clock was set
+    given_back(plant, 5, 6, 10)
+    length = plant.writes[-1].at - begun
+    assert 2.9 < length < 3 + 1.0 * PATIENCE
+    late = client.request(f"rpc/ops/set_point/{D}/p", {"value": 9, "fence": lease["fence"]})
+    assert late.error["code"] == "lease_lost"
+    assert plant.values(10) == [5, 6, 10]
+
+
+@pytest.mark.long
+def test_a_write_that_came_while_the_process_stood_still_is_not_done(
+    client: TestClient, gateway: Gateways, plant: Plant
+) -> None:
+    """SIGSTOP for three times the request's life, 15 s at full length: answered timeout when it goes on, and never sent."""
+    life = scaled(5, least=1)
+    edge = gateway()
+    run(client, plant)
+    client.online(D)
+    assert client.request(f"rpc/ops/set_point/{D}/p", "10").result == 10
+    edge.freeze()
+    client.send(f"rpc/ops/set_point/{D}/p", "6", response_topic="replies/ops/late", expiry=life)
+    time.sleep(3 * life)  # this is the pause
+    edge.resume()
+    assert client.wait_for("replies/ops/late").error["code"] == "timeout"
+    eventually(lambda: client.request(f"rpc/ops/set_point/{D}/p", "7").json.get("result") == 7, "writes work again")
+    assert plant.values(10) == [10, 7]
