@@ -11,11 +11,11 @@ from typing import Any, cast
 from gateway.errors import BadValue, ConfigFault, ReadOnly
 from gateway.interfaces._bacnet import names
 from gateway.interfaces._bacnet.chores import Chores
-from gateway.interfaces._bacnet.codec import are_clear, is_faulty, item_of, quality_of, raw_of
+from gateway.interfaces._bacnet.codec import are_clear, item_of, quality_of, raw_of
 from gateway.interfaces._bacnet.config import BacnetConfig, ip_of
 from gateway.interfaces._bacnet.learned import Learned, Object
 from gateway.interfaces._bacnet.peer import REFUSALS, Peer, point_error, read_trouble
-from gateway.interfaces._bacnet.plan import LEAST, BacnetBatch, Chore, Limits, halves, plan, single
+from gateway.interfaces._bacnet.plan import ALONE, FAULTY, FLAGGED, LEAST, BacnetBatch, Chore, Limits, halves, plan, single
 from gateway.interfaces._bacnet.rows import BacnetRegister, BacnetRow, make
 from gateway.interfaces._bacnet.values import Changed, Failure, Item, Lapsed, Ref, RequestFailed, Restarted
 from gateway.interfaces._bacnet.writes import has_slots, taken
@@ -46,7 +46,7 @@ class Interface(Base):
         self._watched: dict[Ref, list[BacnetRegister]] = {}
         self._slots: dict[Object, bool] = {}
         self._doubts: dict[str, Quality] = {}
-        self._faulty: set[Ref] = set()
+        self._how: dict[Ref, int] = {}
         self._plans: dict[tuple[int, ...], list[BacnetBatch]] = {}
         self._settled: set[tuple[int, ...]] = set()
         self.quality = self._doubts
@@ -112,7 +112,7 @@ class Interface(Base):
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
                 self._settled.clear()
-            self._plans[key] = plan(places, self._limits(), self._faulty)
+            self._plans[key] = plan(places, self._limits(), self._how)
         if self._peer.session is None:
             return list(self._plans[key])
         return [*self._besides(key, places), *self._plans[key]]
@@ -174,7 +174,9 @@ class Interface(Base):
             self._learned.changed()
             parts = [single(register) for register in batch.registers]
         else:
-            parts = halves(batch, self._limits(), self._faulty)
+            parts = halves(batch, self._limits(), self._how)
+            if len(batch.registers) == 1:
+                self._how[batch.registers[0].ref] = ALONE  # it may be what stands beside the value
             if failure.reason in TOO_LONG and len(parts) > 1:
                 self._learned.octets = max(LEAST, *(part.octets for part in parts))
                 self._learned.changed()
@@ -195,12 +197,13 @@ class Interface(Base):
             return
         told = flags if isinstance(flags, Item) else None
         quality = quality_of(told, why if isinstance(why, Item) else None)
+        before = self._doubts.pop(register.name, None)
         if quality is not None:
-            self._doubts[register.name] = quality
-        elif register.name in self._doubts:
-            del self._doubts[register.name]
-        if is_faulty(told) is not (register.ref in self._faulty):
-            self._faulty ^= {register.ref}
+            known = before.reliability if before and why is None and "fault" in quality.flags else quality.reliability
+            self._doubts[register.name] = replace(quality, reliability=known)
+        how = FAULTY if quality is not None and "fault" in quality.flags else FLAGGED
+        if self._how.get(register.ref, FLAGGED) not in (how, ALONE):
+            self._how[register.ref] = how
             self._plans.clear()
 
     def _notices(self) -> list[tuple[Register, Scalar | PointError]]:

@@ -88,12 +88,6 @@ def are_clear(flags: Item | Failure) -> bool:
     return flags.value == CLEAR if isinstance(flags, Item) else False
 
 
-def is_faulty(flags: Item | None) -> bool:
-    """Whether status flags say that there is a fault, so that the reliability is worth asking for."""
-    quality = quality_of(flags, None)
-    return quality is not None and "fault" in quality.flags
-
-
 def _is_plain(value: Value) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 

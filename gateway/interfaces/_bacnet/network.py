@@ -295,8 +295,9 @@ class BacnetSession:
         return self._facts
 
     def find(self, timeout: float = 3.0) -> Facts:
-        """Ask the device who it is."""
-        answer = self._network.ask({"do": "find", "session": self.number, "timeout": timeout}, timeout)
+        """Ask the device who it is; a network that starts is waited for, as it would end again if its only user left."""
+        order = {"do": "find", "session": self.number, "timeout": timeout}
+        answer = self._network.ask(order, timeout, START_WITHIN)
         self._facts = wire.unpack_facts(answer)
         return self._facts
 

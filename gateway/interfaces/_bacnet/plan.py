@@ -7,8 +7,9 @@ taken for 40 octets long, so that one may be refused as too long: then it is div
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from gateway.interfaces._bacnet import names
 from gateway.interfaces._bacnet.rows import BacnetRegister
@@ -60,17 +61,19 @@ class Limits:
     flags: bool
 
 
-def refs_of(register: BacnetRegister, flags: bool, faulty: Collection[Ref]) -> tuple[Ref, ...]:
-    """What is asked for a register: the property, its status flags, and the reliability of one that is known in fault."""
-    refs = [register.ref]
-    if flags and register.flagged:
-        refs.append(replace(register.ref, property=names.STATUS_FLAGS))
-        if register.ref in faulty:
-            refs.append(replace(register.ref, property=names.RELIABILITY))
-    return tuple(refs)
+USUAL: Mapping[Ref, int] = MappingProxyType({})
+ALONE, FLAGGED, FAULTY = 1, 2, 3
+"""How many properties are asked for a present value: it alone, its status flags too, and its reliability as well."""
 
 
-def plan(registers: Iterable[BacnetRegister], limits: Limits, faulty: Collection[Ref] = ()) -> list[BacnetBatch]:
+def refs_of(register: BacnetRegister, flags: bool, how: Mapping[Ref, int]) -> tuple[Ref, ...]:
+    """What is asked for a register: the property, and beside a present value what ``how`` says, mostly status flags."""
+    count = how.get(register.ref, FLAGGED) if flags and register.flagged else ALONE
+    beside = (names.STATUS_FLAGS, names.RELIABILITY)[: count - 1]
+    return (register.ref, *(replace(register.ref, property=number) for number in beside))
+
+
+def plan(registers: Iterable[BacnetRegister], limits: Limits, how: Mapping[Ref, int] = USUAL) -> list[BacnetBatch]:
     """The batches that read these registers, each once and in order."""
     if limits.single:
         return [single(register) for register in registers]
@@ -78,7 +81,7 @@ def plan(registers: Iterable[BacnetRegister], limits: Limits, faulty: Collection
     group: list[tuple[BacnetRegister, tuple[Ref, ...]]] = []
     octets = HEAD
     for register in registers:
-        refs = refs_of(register, limits.flags, faulty)
+        refs = refs_of(register, limits.flags, how)
         size = octets_of(register, len(refs))
         if group and (octets + size > limits.octets or len(group) >= limits.points):
             batches.append(_batch(group, octets))
@@ -98,13 +101,13 @@ def _batch(group: Sequence[tuple[BacnetRegister, tuple[Ref, ...]]], octets: int)
     return BacnetBatch(tuple(r for r, _ in group), refs, tuple(len(refs) for _, refs in group), octets=octets)
 
 
-def halves(batch: BacnetBatch, limits: Limits, faulty: Collection[Ref]) -> list[BacnetBatch]:
+def halves(batch: BacnetBatch, limits: Limits, how: Mapping[Ref, int]) -> list[BacnetBatch]:
     """A batch in two; one of a single register becomes the request for its property alone."""
     if len(batch.registers) == 1:
         return [single(batch.registers[0])]
     middle = (len(batch.registers) + 1) // 2
     parts = batch.registers[:middle], batch.registers[middle:]
-    return [smaller for part in parts for smaller in plan(part, limits, faulty)]
+    return [smaller for part in parts for smaller in plan(part, limits, how)]
 
 
 def octets_of(register: BacnetRegister, count: int) -> int:

@@ -281,6 +281,31 @@ def test_what_the_device_says_against_a_value_goes_with_it() -> None:
     assert "why" not in rig.device.log[0]
 
 
+def test_a_notice_does_not_take_the_reason_away() -> None:
+    """Notices bring flags and no reliability: what is known of it stays until the fault ends."""
+    rig = Rig(*COV).open()
+    rig.device.objects[0, 1] |= {FLAGS: flags("fault"), RELIABILITY: Item("enumerated", 4)}
+    rig.poll()
+    rig.poll()
+    rig.device.told = [changed(Ref(0, 1), real(22.0), flags("fault", "overridden"))]
+    rig.interface.notices()
+    assert rig.interface.quality == {"SAT": Quality(("fault", "overridden"), "open-loop")}
+    rig.device.told = [changed(Ref(0, 1), real(22.0), flags("overridden"))]
+    rig.interface.notices()
+    assert rig.interface.quality == {"SAT": Quality(("overridden",))}
+
+
+def test_flags_that_make_a_device_refuse_the_whole_request_are_asked_once() -> None:
+    """The value is read alone from then on."""
+    rig = Rig(row("SAT", "analogInput", Units="K")).open()
+    rig.interface.urgent = True
+    rig.device.failures.append(Failure("error", "property: unknown-property", "unknown-property", "property"))
+    assert rig.poll() == {"SAT": 21.5}
+    rig.device.log.clear()
+    assert rig.poll() == {"SAT": 21.5}
+    assert rig.device.log == ["read-multiple 0/1.pv"]
+
+
 def test_flags_that_a_device_lacks_do_not_hurt() -> None:
     """Status flags are optional for value objects of old devices."""
     rig = Rig(row("SAT", "analogInput", Units="K")).open()

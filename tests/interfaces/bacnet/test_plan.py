@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.interfaces._bacnet import names
-from gateway.interfaces._bacnet.plan import HEAD, BacnetBatch, Limits, chores, halves, octets_of, plan
+from gateway.interfaces._bacnet.plan import (
+    ALONE,
+    FAULTY,
+    FLAGGED,
+    HEAD,
+    BacnetBatch,
+    Limits,
+    chores,
+    halves,
+    octets_of,
+    plan,
+)
 from gateway.interfaces._bacnet.rows import RAW_TYPES, BacnetRegister
 from gateway.interfaces._bacnet.values import Ref
 
@@ -51,8 +62,9 @@ def check(batches: list[BacnetBatch], wanted: list[BacnetRegister], limits: Limi
 @given(registers, limits, st.integers())
 def test_every_register_is_asked_once_within_the_limits(wanted: list[BacnetRegister], limits: Limits, seed: int) -> None:
     """Whatever the points and the device, and whichever are in fault."""
-    faulty = {register.ref for register in wanted if random.Random(seed).random() < 0.5}
-    check(plan(wanted, limits, faulty), wanted, limits)
+    source = random.Random(seed)
+    how = {register.ref: source.choice([ALONE, FLAGGED, FAULTY]) for register in wanted}
+    check(plan(wanted, limits, how), wanted, limits)
 
 
 @given(registers, limits)
@@ -77,7 +89,7 @@ def test_halving_ends_at_single_properties(wanted: list[BacnetRegister], limits:
         if not batch.multiple:
             done += batch.registers
             continue
-        parts = halves(batch, limits, ())
+        parts = halves(batch, limits, {})
         assert parts != [batch]
         waiting[:0] = parts
     assert done == wanted
@@ -86,9 +98,9 @@ def test_halving_ends_at_single_properties(wanted: list[BacnetRegister], limits:
 def test_what_is_known_in_fault_is_asked_why() -> None:
     """The reliability is asked for such an object, and only with the flags."""
     own = register(1, "real")
-    [batch] = plan([own], Limits(480, 24, single=False, flags=True), {own.ref})
+    [batch] = plan([own], Limits(480, 24, single=False, flags=True), {own.ref: FAULTY})
     assert [ref.property for ref in batch.refs] == [85, names.STATUS_FLAGS, names.RELIABILITY]
-    [batch] = plan([own], Limits(480, 24, single=False, flags=False), {own.ref})
+    [batch] = plan([own], Limits(480, 24, single=False, flags=False), {own.ref: FAULTY})
     assert [ref.property for ref in batch.refs] == [85]
     assert batch.octets == HEAD + octets_of(own, 1)
 
