@@ -21,6 +21,8 @@ ACL = ROOT / "deploy" / "mosquitto" / "acl"
 HOW_TO = ROOT / "docs" / "how-to" / "secure-the-broker.md"
 CHIEF = "\nuser chief\ntopic readwrite #\n"
 """A user for the test's own eyes and hands; nobody has such rights in the sample."""
+FLOOR = "\nuser floor\ntopic write rpc/floor/set_point/C/B/#\n"
+"""The recipe for a program that writes in one building only."""
 
 ROLES = ("edge-1", "ops", "optimiser", "viewer", "passer-by")
 """The columns of the table, after the one of the topics."""
@@ -56,8 +58,8 @@ def login(name: str) -> tuple[str, str]:
 def guarded(own_broker: Callable[..., OwnBroker], tmp_path: Path) -> OwnBroker:
     """A broker with the sample configuration and the ACL sample, where each user has a password."""
     acl, passwords = tmp_path / "acl", tmp_path / "passwords"
-    acl.write_text(ACL.read_text() + CHIEF)
-    passwords.write_text("".join(f"{name}:{word}\n" for name, word in map(login, (*ROLES, "chief"))))
+    acl.write_text(ACL.read_text() + CHIEF + FLOOR)
+    passwords.write_text("".join(f"{name}:{word}\n" for name, word in map(login, (*ROLES, "chief", "floor"))))
     subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
     return own_broker(allow_anonymous="false", password_file=str(passwords), acl_file=str(acl))
 
@@ -99,6 +101,15 @@ def test_the_table_names_each_method() -> None:
     named = {topic.split("/")[2] for topic in expected("viewer") if topic.startswith("rpc/viewer/")}
     reading = set(Methods(None, None, None, None).table())  # type: ignore[arg-type]  # nothing is called
     assert named == WRITING | reading | {"list_leases", "list_events", "get_override_devices", "get_override_patterns"}
+
+
+def test_rights_in_one_building_end_there(guarded: OwnBroker) -> None:
+    """Neither another building nor a request that names its device in the payload, which no broker sees."""
+    floor = connect(guarded, "floor")
+    inside = {f"rpc/floor/set_point/C/B/{rest}" for rest in ("D/p", "E/p")} | {"rpc/floor/set_point/C/B"}
+    outside = {f"rpc/floor/{rest}" for rest in ("set_point", "set_point/C", "set_point/C/X/D/p", "set_points/C/B/D")}
+    assert floor.may_publish(*inside, *outside, "rpc/floor", "rpc/ops/set_point/C/B/D/p") == inside
+    floor.close()
 
 
 def test_nobody_gets_in_without_a_password(guarded: OwnBroker) -> None:
