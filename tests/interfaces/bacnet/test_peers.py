@@ -104,6 +104,27 @@ def test_devices_are_found_through_a_bbmd() -> None:
     assert networks.stop(10.0) == []
 
 
+def test_bbmd_that_does_not_answer_is_named() -> None:
+    """A device that is looked for by a BBMD which is not there: the failure names the BBMD."""
+    options = Options(address="127.0.0.1/8", port=free_udp_port(), bbmd=f"127.0.0.11:{free_udp_port()}", bbmd_ttl=30)
+    networks = BacnetNetworks(options, SystemClock())
+    networks.who_is(Local(), 1, 1, "127.0.0.9", 0.1)  # it is up
+    with pytest.raises(RequestFailed, match=r"the BBMD at 127.0.0.11:\d+ has not answered the registration"):
+        networks.join(Local(), Target(5), lambda: None).find(1.0)
+    assert networks.stop(10.0) == []
+
+
+def test_device_id_at_two_addresses_is_told(networks: BacnetNetworks, caplog: pytest.LogCaptureFixture) -> None:
+    """Where two devices have the same id the log says so, once."""
+    port = free_udp_port()
+    with Simulator(SimDevice(port=port), SimDevice(address="127.0.0.12", port=port)):
+        for address in ("127.0.0.11", "127.0.0.12", "127.0.0.12"):
+            networks.join(Local(), Target(address=f"{address}:{port}"), lambda: None).find(10.0)
+            eventually(lambda: networks.who_is(Local(), None, None, f"127.0.0.12:{port}", 0.2), "an I-Am")
+    told = [record.message for record in caplog.records if "two devices have that id" in record.message]
+    assert len(told) == 1, caplog.text
+
+
 def test_unknown_remote_network_is_told(networks: BacnetNetworks) -> None:
     """A device behind a router that nobody has is unreachable, and a write to it does not leave."""
     session = networks.join(Local(), Target(address="5:12"), lambda: None)

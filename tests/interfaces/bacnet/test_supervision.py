@@ -212,6 +212,24 @@ def test_child_ends_when_the_gateway_is_killed() -> None:
     eventually(lambda: not alive(child), "the end of the child")
 
 
+def test_write_that_waits_does_not_outlive_its_deadline(rig: Rig) -> None:
+    """A write behind a request that is not answered ends at its deadline, and does not leave when its turn would come."""
+    session = rig.join()
+    session.find(20.0)
+    rig.simulator.freeze()  # type: ignore[attr-defined]
+    reading = threading.Thread(target=lambda: failed(session.read, [Ref(AV, 2)], timeout=2.0, retries=0))
+    reading.start()
+    time.sleep(0.2)  # until the read is on the wire
+    began = time.monotonic()
+    late = failed(session.write, Ref(AV, 1), "real", 9.0, 8, deadline=SystemClock().now() + 0.5, timeout=5.0)
+    assert late.kind == "not_sent"
+    assert time.monotonic() - began < 1.5 * PATIENCE
+    reading.join()
+    rig.simulator.thaw()  # type: ignore[attr-defined]
+    eventually(lambda: works(session), "the device")
+    assert session.read([Ref(AV, 1, 87, 8)]) == [Item("null", None)]
+
+
 def test_hostile_packets_change_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """Thousands of random and broken packets at the port: requests are answered on, and the log is not filled."""
     session = rig.join()

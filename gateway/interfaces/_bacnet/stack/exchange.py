@@ -32,6 +32,11 @@ class Guard:
         self._closed = False
         self._answer: asyncio.Future[object] | None = None
 
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(0.0, self._deadline - self._now())
+
     def lets_pass(self) -> bool:
         """Asked right before the bytes go; once it let a write begin it lets the rest of it pass."""
         if self._closed or (not self.sent and self._now() >= self._deadline):
@@ -100,11 +105,12 @@ class Exchange:
 
         The timeout (seconds) is for all of it: the wait for a turn, and each of the repetitions its share of what is left.
         """
-        until = asyncio.get_running_loop().time() + timeout
+        now = asyncio.get_running_loop().time()
+        until = now + timeout
         lane = self.lanes.lane(str(address))
         async with AsyncExitStack() as turn:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(until if guard is None else min(until, now + guard.left)):
                     await turn.enter_async_context(self.lanes.turn(lane, guard is not None))
             except (TimeoutError, Full):
                 raise Failed(BUSY if guard is None else LATE) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 from bacpypes3.apdu import IAmRequest
@@ -16,12 +17,16 @@ from gateway.interfaces._bacnet.stack.exchange import Exchange
 from gateway.interfaces._bacnet.stack.failures import Failed
 from gateway.interfaces._bacnet.values import ANY_DEVICE, Facts, Failure, Item, Ref, Target
 
+log = logging.getLogger("gateway.bacnet")
+
 DEVICE = 8
 OBJECT_IDENTIFIER, MAX_APDU, SEGMENTATION, VENDOR = 75, 62, 107, 120
 SMALLEST_APDU = 50
 """The least that a device must take (ASHRAE 135, 20.1.2.5)."""
 BROADCAST_GAP = 0.02
 """Seconds between two broadcasts of ours, which every device of the site has to look at."""
+MOST_DOUBLES = 1000
+"""Ids at a second address of which the log tells: anybody can send an I-Am."""
 SEGMENTATIONS = ("both", "transmit", "receive", "none")
 
 
@@ -56,6 +61,18 @@ class Finder:
         self._app = app
         self._exchange = exchange
         self._broadcasting = asyncio.Lock()
+        self._found: dict[int, Address] = {}
+        self._doubles: set[tuple[int, str]] = set()
+
+    def heard(self, device_id: int, address: Address) -> None:
+        """A device says who it is: if another is known by that id, the log tells, as one of them is read for the other."""
+        known = self._found.get(device_id, address)
+        double = (device_id, str(address))
+        if known == address or double in self._doubles or len(self._doubles) >= MOST_DOUBLES:
+            return
+        self._doubles.add(double)
+        words = "device %s is heard at %s, and was found at %s: it has moved, or two devices have that id"
+        log.warning(words, device_id, address, known)
 
     async def find(self, peer: Peer, timeout: float) -> Facts:
         """Who answers where the target says, or where the device of that id is. Raises Failed."""
@@ -64,7 +81,7 @@ class Finder:
         if peer.target.device_id not in (None, peer.facts.device_id):
             other, wanted = peer.facts.device_id, peer.target.device_id
             raise Failed(Failure("unreachable", f"at {peer.target.address} is device {other}, not device {wanted}"))
-        peer.address = Address(peer.facts.address)
+        peer.address = self._found[peer.facts.device_id] = Address(peer.facts.address)
         self._exchange.lanes.lane(peer.facts.address).silent = False
         return peer.facts
 
@@ -78,11 +95,12 @@ class Finder:
 
     async def _by_id(self, peer: Peer, until: float) -> Facts:
         number = peer.target.device_id
-        for part in (3, 2, 1):  # a broadcast gets lost, and nobody repeats it
+        for part in (2, 1):  # a broadcast gets lost, and nobody repeats it
             found = await self.who_is(number, number, None, _left(until) / part)
             if found:
                 return found[0]
-        raise Failed(Failure("unreachable", f"device {number} did not answer: nobody with that id is heard on this network"))
+        why = unregistered(self._app) or "nobody with that id is heard on this network"
+        raise Failed(Failure("unreachable", f"device {number} did not answer: {why}"))
 
     async def _at_address(self, peer: Peer, until: float) -> Facts:
         found = await self.who_is(None, None, peer.address, _left(until) / 2)
@@ -128,6 +146,17 @@ def facts_of(i_am: IAmRequest) -> Facts:
         SEGMENTATIONS[segmentation] if segmentation < len(SEGMENTATIONS) else "none",
         int(i_am.vendorID),
     )
+
+
+def unregistered(app: Application) -> str:
+    """Why no broadcast goes out by a BBMD, in words; empty if it does, or none is used."""
+    for link in app.link_layers.values():
+        status = getattr(link, "bbmdRegistrationStatus", 0)
+        if status < 0:
+            return f"the BBMD at {link.bbmdAddress} has not answered the registration"
+        if status > 0:
+            return f"the BBMD at {link.bbmdAddress} refuses the registration (result {status})"
+    return ""
 
 
 def _left(until: float) -> float:

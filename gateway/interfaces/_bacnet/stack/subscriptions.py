@@ -83,6 +83,7 @@ class Subscriptions:
 
         async def i_am(apdu: Any) -> None:
             await heard(apdu)
+            self._finder.heard(apdu.iAmDeviceIdentifier[1], apdu.pduSource)
             self._hint(apdu.pduSource, apdu.iAmDeviceIdentifier[1])
 
         app.do_IAmRequest = i_am
