@@ -172,6 +172,7 @@ class Interface(Base):
         if failure.reason in NO_MULTIPLE:
             self._learned.single = True
             self._learned.changed()
+            self._doubts.clear()
             parts = [single(register) for register in batch.registers]
         else:
             parts = halves(batch, self._limits(), self._how)
@@ -219,6 +220,11 @@ class Interface(Base):
                 self._slots = dict.fromkeys(self._learned.plain, False)
         return news
 
+    def _reads_flags(self, register: BacnetRegister) -> bool:
+        """Whether polls read them too: what only a notice told would stand for ever if the next one were lost."""
+        limits = self._limits()
+        return limits.flags and not limits.single and self._how.get(register.ref) != ALONE
+
     def _untold(self, ref: Ref, why: str | None) -> None:
         """Changes of an object are not told, or with None: they are."""
         known = self._learned.untold
@@ -231,8 +237,9 @@ class Interface(Base):
     def _changed(self, notice: Changed) -> list[tuple[Register, Scalar | PointError]]:
         value, flags = notice.items.get(names.PRESENT_VALUE), notice.items.get(names.STATUS_FLAGS)
         watched = self._watched.get(notice.ref, [])
-        for register in watched if flags is not None else ():
-            self._judge(register, cast(Item, flags))
+        for register in watched:
+            if flags is not None and self._reads_flags(register):
+                self._judge(register, flags)
         return [(register, self._value(register, value)) for register in watched if value is not None]
 
     # ---- writing

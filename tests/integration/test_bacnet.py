@@ -188,6 +188,21 @@ def test_a_value_that_the_device_doubts_says_so(edge: GatewayProcess, client: Te
         assert ask(client, f"last/{D}/AI")["result"]["quality"] == quality
 
 
+def test_texts_of_states_are_those_of_the_device(
+    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice, observer: Observer
+) -> None:
+    """By choice a multi-state point is told, described and written by them."""
+    run(client, device, [row("Mode", "multiStateValue", Writable="TRUE")], enumerations="text")
+    assert client.wait_for(f"devices/{D}/all").json["values"] == {"Mode": "Off"}
+    meta = client.wait_for(f"devices/{D}/meta", lambda m: bool(m.payload) and bool(m.json["learned"])).json
+    assert meta["points"]["Mode"]["enum"] == {"1": "Off", "2": "Auto", "3": "Hand"}
+    assert ask(client, f"set_point/{D}/Mode", "Hand") == {"result": "Hand"}
+    assert observer.at(device).slots(MSV, 1) == {16: 3}
+    answer = ask(client, f"set_point/{D}/Mode", "Fast")
+    assert (code(answer), answer["error"]["data"]) == ("bad_value", {"enum": ["Off", "Auto", "Hand"]})
+    client.wait_for(f"devices/{D}/all", lambda m: m.json["values"] == {"Mode": "Hand"})
+
+
 # ---- writing
 
 

@@ -40,6 +40,12 @@ def _device_address(value: str) -> str:
     raise ValueError("write an IP address, with :port if it is not 47808, or network:mac for a device behind a router")
 
 
+def _bbmd(value: str) -> str:
+    if ip_of(_device_address(value)) is None:
+        raise ValueError("write the BBMD's IP address, with :port if it is not 47808")
+    return value.strip()
+
+
 def _local(value: str) -> str:
     value = value.strip()
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?", value)
@@ -60,7 +66,7 @@ class BacnetConfig(DriverConfig):
 
     local_interface: Annotated[str, AfterValidator(_local)] | None = None
     bacnet_port: int | None = Field(None, ge=0, le=65535)
-    bbmd: Annotated[str, AfterValidator(_device_address)] | None = None
+    bbmd: Annotated[str, AfterValidator(_bbmd)] | None = None
 
     life_safety: bool = False
     min_priority: int = Field(8, ge=1, le=16)

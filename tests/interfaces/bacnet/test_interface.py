@@ -402,6 +402,16 @@ def test_a_notice_is_a_value_with_its_flags() -> None:
     assert rig.interface.notices() == []
 
 
+def test_flags_of_notices_count_where_polls_read_them_too() -> None:
+    """Else nothing would take them back."""
+    for config in ({"status_flags": False}, {"use_read_multiple": False}):
+        rig = Rig(*COV, **config).open()
+        rig.poll()
+        rig.device.told = [changed(Ref(0, 1), real(22.0), flags("fault"))]
+        assert rig.interface.notices() == [{"SAT": 22.0}]
+        assert rig.interface.quality == {}
+
+
 def test_a_subscription_that_is_refused_is_told_until_it_works() -> None:
     """Why changes are not told stands in what was learned."""
     rig = Rig(*COV).open()

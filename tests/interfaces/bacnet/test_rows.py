@@ -174,6 +174,13 @@ def test_addresses_of_each_kind_are_taken(address: str) -> None:
     assert BacnetConfig.model_validate({"device_address": address}).device_address == address
 
 
+@pytest.mark.parametrize("bbmd", ["7:12", "host", "10.0.0.1:0"])
+def test_a_bbmd_is_on_the_ip_network(bbmd: str) -> None:
+    """Nobody registers behind a router."""
+    with pytest.raises(ValidationError, match="IP address"):
+        BacnetConfig.model_validate({"device_id": 1, "bbmd": bbmd})
+
+
 @pytest.mark.parametrize(("given", "port"), [(0, 47808), (1, 47809), (47808, 47808), (50000, 50000), ("2", 47810)])
 def test_a_small_port_counts_from_47808(given: int, port: int) -> None:
     """As in VOLTTRON's newer driver."""
