@@ -98,6 +98,7 @@ class TestClient:
         """Disconnect."""
         self._paho.disconnect()
         self._paho.loop_stop()
+        self._paho._reset_sockets(sockpair_only=True)  # it would leave them open until it is collected
 
     # ---- sending
 
