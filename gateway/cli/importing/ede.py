@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.cli.importing.ede_table import Line, Table, decoded, references, table
+from gateway.cli.importing.ede_table import MOST_REFERENCE, Line, Table, decoded, references, table, whole
 from gateway.cli.importing.model import Device, Names, Result, Row
 from gateway.interfaces._bacnet import names
 from gateway.interfaces._bacnet.config import MOST_DEVICE
@@ -67,8 +67,8 @@ class _Converter:
 
     def _take(self, line: Line) -> None:
         where = f"row {line.number}"
-        device = _integer(line["device"], MOST_DEVICE)
-        instance = _integer(line["instance"], MOST_DEVICE)
+        device = whole(line["device"], MOST_DEVICE)
+        instance = whole(line["instance"], MOST_DEVICE)
         try:
             object_type = names.object_type(line["type"])
         except ValueError:
@@ -139,7 +139,7 @@ class _Converter:
         code = line["unit"]
         if not code or code == str(NO_UNITS):
             return ""
-        number = _integer(code, 1 << 16)
+        number = whole(code, 1 << 16)
         if number is not None and number in names.UNITS:
             return camel(names.UNITS[number])
         if number is not None and str(number) in self._units:
@@ -148,7 +148,7 @@ class _Converter:
         return _printable(code)
 
     def _texts(self, line: Line, where: str) -> list[str]:
-        number = _integer(line["states"], 1 << 31)
+        number = whole(line["states"], MOST_REFERENCE)
         if not line["states"] or number == 0:
             return []
         if number is None or str(number) not in self._states:
@@ -191,12 +191,6 @@ def _enum(texts: list[str]) -> Row:
     if not texts or not all(texts) or len({text.lower() for text in texts}) < len(texts):
         return {}
     return {"Enum": ";".join(f"{number}={text}" for number, text in enumerate(texts, 1))}
-
-
-def _integer(text: str, most: int) -> int | None:
-    """A number without a sign; spreadsheets write ``7`` as ``7.0`` or ``7,0`` too."""
-    text = re.sub(r"[.,]0+$", "", text)
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= most else None
 
 
 def _printable(text: str) -> str:

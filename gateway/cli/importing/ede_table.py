@@ -40,6 +40,7 @@ TITLES = {
 }
 """The columns by their titles, without blanks, signs and capitals."""
 NEEDED = ("device", "type", "instance")
+MOST_REFERENCE = 1 << 32
 NEAR = 0.85
 """How much alike a title and a known one must be: ``vendor-specific-addres`` is meant as what it nearly is."""
 
@@ -104,9 +105,16 @@ def references(text: str) -> dict[str, list[str]]:
     for _, (first, *rest) in rows(text, delimiter):
         while rest and not rest[-1]:
             rest.pop()
-        if first.isdigit() and rest:
-            found.setdefault(str(int(first)), rest)
+        number = whole(first, MOST_REFERENCE)
+        if number is not None and rest:
+            found.setdefault(str(number), rest)
     return found
+
+
+def whole(text: str, most: int) -> int | None:
+    """A number without a sign; spreadsheets write ``7`` as ``7.0`` or ``7,0`` too."""
+    text = re.sub(r"[.,]0+$", "", text)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= most else None
 
 
 def delimiter_of(text: str) -> str:

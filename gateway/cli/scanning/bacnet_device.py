@@ -17,6 +17,8 @@ SUBSCRIBE_COV = 5
 """The bit of protocol-services-supported (ASHRAE 135, 21: BACnetServicesSupported)."""
 COV_TYPES = frozenset(range(6)) | {12, 13, 14, 19, 21, 22, 24, 28, 30, 32, 33, 37, *range(39, 52), 54, 55, 60}
 """Object types whose changes can be subscribed (ASHRAE 135, 13.1: table 13-1)."""
+MOST_OBJECTS = 20_000
+"""Of a device that claims to have more the first are looked at."""
 MOST = 20
 """Properties in one request, until the device shows that it takes fewer."""
 
@@ -134,9 +136,8 @@ def _object_list(reader: Reader, device_id: int) -> list[tuple[int, int]]:
     whole = reader.value(Ref(DEVICE, device_id, OBJECT_LIST))
     if whole is None:
         length = reader.value(Ref(DEVICE, device_id, OBJECT_LIST, 0))
-        refs = [
-            Ref(DEVICE, device_id, OBJECT_LIST, index) for index in range(1, length + 1 if isinstance(length, int) else 1)
-        ]
+        count = min(length, MOST_OBJECTS) if isinstance(length, int) else 0
+        refs = [Ref(DEVICE, device_id, OBJECT_LIST, index) for index in range(1, count + 1)]
         whole = [answer for answer in reader.read(refs).values() if isinstance(answer, Item)]
     items = [item.value for item in whole] if isinstance(whole, list) else [whole]
     return [tuple(value["object"]) for value in items if isinstance(value, dict) and "object" in value]
