@@ -56,7 +56,9 @@ class Device:
         self._reporter = Reporter(env.clock, outlet)
         self._phase = phase
         self._current: Job | RevertJob | None = None
-        self._begin(spec, env.clock.now())
+        self.due = env.clock.now()
+        """When there is a sign of life again at the latest (boot clock)."""
+        self._begin(spec, self.due)
 
     def _begin(self, spec: Spec, now: float) -> None:
         self.spec = spec

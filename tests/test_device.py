@@ -1131,6 +1131,7 @@ def test_a_thread_that_is_silent_is_late(monkeypatch: pytest.MonkeyPatch) -> Non
     thread = DeviceThread(rig.device, lambda path: None)
     monkeypatch.setattr(thread._thread, "is_alive", lambda: True)
     monkeypatch.setattr(rig.device.work, "wait", lambda until: None)
+    assert not thread.late(rig.clock.now())  # it has not had its first turn yet
     rig.wire.expect("read a", {"a": 1.0})
     rig.device.wait(rig.device.step())
     due = rig.device.due
