@@ -26,7 +26,7 @@ TICK = 0.25
 """Seconds between two looks at whether the broker acknowledges."""
 REPLAY_TICK = 0.05
 """Seconds between two looks while there is something to replay."""
-LINGER = 0.005
+LINGER = 0.01
 """Seconds that a reading may wait for others to be written with it."""
 RETRY = 2.0
 """Seconds until a disk that could not be used is tried again."""
@@ -118,7 +118,7 @@ class Outbox:
         with self._changed:
             if not self._woken and not self._stopping:
                 self._changed.wait(seconds)
-            elif not self._stopping:
+            if self._woken and not self._stopping:
                 self._changed.wait(LINGER)
             self._woken = False
 
