@@ -228,6 +228,20 @@ def test_every_key_of_a_status_is_described() -> None:
     assert point_meta(register).keys() <= code(PAYLOADS)
 
 
+# ---- threats
+
+
+def test_every_test_that_threats_name_exists() -> None:
+    """What is said to stop a threat is shown by a test of that name; a row without one says that nothing stops it."""
+    page = ROOT / "docs" / "threats.md"
+    named = {word for word in code(page) if word.startswith("test_")}
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 50
+    assert named - set(re.findall(r"def (test_\w+)", sources)) == set()
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ") and not line.startswith("| could")]
+    assert [row for row in rows if "`test_" not in row and "not stopped" not in row] == []
+
+
 # ---- links
 
 

@@ -65,12 +65,19 @@ def test_the_image_runs_a_gateway(image: Engine, site: Site, tmp_path: Path) -> 
     try:
         client.reading("C/B/D")
         eventually(lambda: (state / "state.db").exists(), "it keeps its state")
+        eventually(lambda: ran(image, box, "gateway", "health").startswith(f"{site.prefix}-box: ok"), "it is healthy")
         assert subprocess.run(image.inside(box.process.pid, ["touch", "/opt/gateway/x"]), timeout=30).returncode
     finally:
         box.stop(15)
     print(box.log.read_text()[-2000:])
     assert box.process.returncode == 0
     assert "Traceback" not in box.log.read_text()
+
+
+def ran(image: Engine, box: child.Child, *words: str) -> str:
+    """What a command in the container prints; empty if it fails."""
+    done = subprocess.run(image.inside(box.process.pid, words), capture_output=True, text=True, timeout=30)
+    return "" if done.returncode else done.stdout
 
 
 def test_the_dockerfile_keeps_the_rules_of_its_kind() -> None:
