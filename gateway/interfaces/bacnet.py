@@ -77,7 +77,6 @@ class Interface(Base):
         """Go on with what was learned before."""
         self._learned = Learned(tuple(facts))
         self._chores = Chores(self.config, self._learned)
-        self._slots = dict.fromkeys(self._learned.plain, False)
 
     @classmethod
     def described(cls, registers: Sequence[Register], facts: Sequence[str]) -> Sequence[Register]:
@@ -93,15 +92,15 @@ class Interface(Base):
             self._watched.clear()
             self._ask_again()
             self._peer.open()
-            self._plans.clear()
 
     def _close(self) -> None:
         self._peer.close()
 
     def _ask_again(self) -> None:
-        """The device may be another one: ask anew what it says of itself."""
+        """The device may be another one, or changed: ask anew what it says of itself, and whether it has priorities."""
         self._chores.begin()
-        self._settled.clear()
+        for known in (self._settled, self._plans, self._slots, self._how, self._doubts):
+            known.clear()
 
     # ---- reading
 
@@ -217,7 +216,6 @@ class Interface(Base):
                 self._untold(notice.ref, notice.failure.message)
             elif isinstance(notice, Restarted):
                 self._ask_again()
-                self._slots = dict.fromkeys(self._learned.plain, False)
         return news
 
     def _reads_flags(self, register: BacnetRegister) -> bool:
@@ -249,8 +247,8 @@ class Interface(Base):
         known = self._slots.get(_object(place))
         if known is None:
             known = self._slots[_object(place)] = has_slots(self._peer, place)
-            if not known:
-                self._learned.plain.add(_object(place))
+            if known is (_object(place) in self._learned.plain):
+                self._learned.plain ^= {_object(place)}
                 self._learned.changed()
         return known
 

@@ -527,12 +527,21 @@ def test_an_object_without_a_priority_array_is_written_plainly() -> None:
     with pytest.raises(BadValue, match="no priority array"):
         rig.write("Value", None)
     assert rig.device.log.count("read 2/7.slots[0]") == 1
-    facts = rig.interface.learned()
-    assert "analog-value 7: no priority array" in facts
-    again = Rig(row("Value", "analogValue", 7, Writable="TRUE"), device=rig.device)
-    again.interface.recall(facts)
-    assert again.open().interface.relinquishes(again["Value"]) is False
-    assert rig.device.log.count("read 2/7.slots[0]") == 1
+    assert "analog-value 7: no priority array" in rig.interface.learned()
+
+
+def test_whether_there_are_priorities_is_asked_again_at_each_connection() -> None:
+    """A controller may be reprogrammed: a write at a slot that is taken for the value would never be given up."""
+    rig = Rig(row("Value", "analogValue", 7, Writable="TRUE"))
+    rig.device.add((2, 7), real(3.0))
+    rig.interface.recall(("analog-value 7: no priority array",))
+    rig.device.commandable((2, 7), real(3.0))
+    assert rig.open().interface.relinquishes(rig["Value"]) is True
+    assert rig.interface.learned() == ()
+    rig.device.told = [Restarted()]
+    del rig.device.slots[2, 7]
+    rig.interface.notices()
+    assert rig.interface.relinquishes(rig["Value"]) is False
 
 
 @pytest.mark.parametrize(("failure", "error"), [(TIMEOUT, Transient), (LOST, Unreachable)], ids=["timeout", "lost"])
