@@ -19,7 +19,15 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 def documents() -> list[Path]:
     """Every document that a reader may open."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("deploy/**/*.md")])
+    return sorted(
+        [
+            *ROOT.glob("*.md"),
+            *ROOT.glob("docs/**/*.md"),
+            *ROOT.glob("bench/*.md"),
+            *ROOT.glob("deploy/**/*.md"),
+            *ROOT.glob("examples/**/*.md"),
+        ]
+    )
 
 
 @dataclass(frozen=True)
