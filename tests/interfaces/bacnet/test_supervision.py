@@ -173,6 +173,24 @@ def test_foreign_address_is_told(rig: Rig) -> None:
     assert failed(session.find, 10.0).message == "192.0.2.1 is no address of this machine"
 
 
+def test_wrong_mask_is_told(rig: Rig) -> None:
+    """A mask by which the broadcast address would be none of this machine's is told, with what to write."""
+    host = _address_on_a_network()
+    session = rig.networks.join(Local(address=f"{host}/30"), Target(5), lambda: None)
+    words = failed(session.find, 10.0).message
+    assert f"is no broadcast address of this machine: write {host} with the prefix of its network" in words
+
+
+def _address_on_a_network() -> str:
+    """An address of this machine that is not of the loopback interface, where each address is local."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine is on no network")
+        return str(probe.getsockname()[0])
+
+
 def test_child_ends_with_the_last_session_and_leaves_the_port(rig: Rig) -> None:
     """When nobody uses a network any more its process ends, and another session starts another."""
     session = rig.join()

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.interfaces._bacnet import wire
 from gateway.interfaces._bacnet.stack import logs
-from gateway.interfaces._bacnet.stack.ports import taken
+from gateway.interfaces._bacnet.stack.ports import refusal
 
 log = logging.getLogger("gateway.bacnet")
 
@@ -37,17 +37,12 @@ async def main(pipe: socket.socket) -> int:
         first = list(unframer.feed(data))
     options = first[0]
     logs.configure(send, options["debug"])
-    if refusal := _refusal(options):
-        send({"tell": "down", "message": refusal})
+    if why := refusal(options["address"], options["port"]):
+        send({"tell": "down", "message": why})
         await writer.drain()
         return 0
     await _serve(options, first[1:], unframer, reader, send)
     return 0
-
-
-def _refusal(options: dict[str, Any]) -> str:
-    host = options["address"].partition("/")[0]
-    return taken(host, options["port"])
 
 
 async def _serve(
