@@ -300,7 +300,8 @@ def meta_payload(
 
 
 def point_meta(register: Register) -> dict[str, Any]:
-    """One point in ``meta`` and in the answer of ``list_points``."""
+    """One point in ``meta`` and in the answer of ``list_points``; ``priority`` only of a point that has priorities."""
+    slots = {} if register.priority is None else {"priority": register.priority}
     return {
         "units": register.units,
         "type": register.type,
@@ -311,6 +312,7 @@ def point_meta(register: Register) -> dict[str, Any]:
         "default": register.default,
         "description": register.description,
         "interval": register.interval,
+        **slots,
     }
 
 

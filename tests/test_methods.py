@@ -153,6 +153,8 @@ def test_list_points(rig: Rig) -> None:
         "interval": None,
     }
     assert points["Mode"]["enum"] == {"0": "Off", "1": "Auto"}
+    rig.again(replace(KW, priority=10))
+    assert rig.ask(f"list_points/{PATH}")["kW"]["priority"] == 10
 
 
 @pytest.mark.parametrize(
