@@ -73,9 +73,11 @@ def commission(client: TestClient, plant: CountingPlant, count: int, interval: f
     return paths
 
 
-def stats(client: TestClient, edge: GatewayProcess, fits: Callable[[dict[str, Any]], bool], after: int) -> dict[str, Any]:
+def stats(
+    client: TestClient, edge: GatewayProcess, fits: Callable[[dict[str, Any]], bool], after: int, within: float = 60
+) -> dict[str, Any]:
     """The counters of readings, when they fit."""
-    message = client.wait_for(f"gateways/{edge.id}/stats", lambda m: fits(m.json["readings"]), 60 * PATIENCE, after)
+    message = client.wait_for(f"gateways/{edge.id}/stats", lambda m: fits(m.json["readings"]), within * PATIENCE, after)
     return message.json["readings"]
 
 
@@ -96,13 +98,13 @@ def disorder(found: dict[str, Seen]) -> int:
     return sum(each.disorder for each in found.values())
 
 
-def delivered(client: TestClient, edge: GatewayProcess, after: int) -> dict[str, Any]:
+def delivered(client: TestClient, edge: GatewayProcess, after: int, within: float = 60) -> dict[str, Any]:
     """Wait until nothing waits any more."""
-    return stats(client, edge, lambda r: r["replayed"] > 0 and r["on_disk"] == 0, after)
+    return stats(client, edge, lambda r: r["replayed"] > 0 and r["on_disk"] == 0, after, within)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_an_outage_with_a_crash_in_the_middle_loses_nothing(
     broker: Any, client: TestClient, proxy: Callable[[int], Proxy], gateway: Gateways, plant: CountingPlant
 ) -> None:
@@ -125,7 +127,7 @@ def test_an_outage_with_a_crash_in_the_middle_loses_nothing(
     way.open()
     back = client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json["state"] == "online", 20 * PATIENCE, mark)
     live = client.wait_for("devices/C/B/+/all", timeout=20 * PATIENCE, after=mark)
-    told = delivered(client, edge, mark)
+    told = delivered(client, edge, mark, 60 + count / 100)
     found = seen(client)
     missing = lost(plant, found, killed - AT_ONCE, killed)
     replayed = sum(len(found[path].replayed) for path in paths)
