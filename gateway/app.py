@@ -112,6 +112,7 @@ class Gateway:
             self.office.refusals,
             names.concerns,
             fault_point,
+            names.in_scope,
         )
         will = Outgoing(topics.gateway_status(), will_payload(), retain=True)
         gateway_id, sentinel = settings.gateway_id, topics.sentinel()

@@ -269,7 +269,7 @@ TABLE = {
     "busy": Row(
         "too much waits, the device's configuration or lease has just changed, or what was written is being given back",
         "ask again later, and more slowly",
-        "`reason`: `rate`, `revert_pending`, or `min_write_interval` with `retry_after` in seconds",
+        "`reason`: `rate`, `revert_pending`, `too_many_slots`, or `min_write_interval` with `retry_after` in seconds",
     ),
     "unavailable": Row(
         "the gateway or the device is being stopped, or the journal can not be written",

@@ -70,7 +70,7 @@ class Fleet:
         self._outlet = outlet
         self._ended = ended
         self.keeper: Keeper = _Forgetful()
-        self._lock = threading.Lock()
+        self._starting = threading.Lock()
         self._threads: dict[str, DeviceThread] = {}
         self._specs: dict[str, Spec] = {}
         self._misconfigured: set[str] = set()
@@ -186,8 +186,8 @@ class Fleet:
         self._misconfigured.discard(path)
         self._forget(path)
         thread = self._threads.get(path)
+        self.keeper.ends(path)
         if thread is not None:
-            self.keeper.ends(path)
             thread.stop(drain_until=self._clock.now() + REVERT_WITHIN)
         return thread is not None
 
@@ -208,8 +208,9 @@ class Fleet:
 
     def stop_all(self, deadline: float) -> list[str]:
         """End every device by that boot clock time, for good; the names of threads that did not."""
-        self._stopped = True
-        threads = list(self._threads.values())
+        with self._starting:  # whoever is among the threads has begun
+            self._stopped = True
+            threads = list(self._threads.values())
         for thread in threads:
             thread.stop(drain_until=deadline)
         return [thread.name for thread in threads if not thread.join(max(0.0, deadline - self._clock.now()) + LAST_REQUEST)]
@@ -254,12 +255,13 @@ class Fleet:
             self.sharing.forget(path)
 
     def _start(self, spec: Spec, settle: float) -> None:
-        if self._stopped:
-            return
         device = Device(spec, self._env, self._outlet, self._phase(spec), settle)
-        thread = self._threads[spec.path] = DeviceThread(device, self._ended)
-        self.keeper.runs(device)
-        thread.start()
+        with self._starting:
+            if self._stopped:
+                return
+            thread = self._threads[spec.path] = DeviceThread(device, self._ended)
+            self.keeper.runs(device)
+            thread.start()
 
     def _phase(self, spec: Spec) -> float:
         return spread(next(self._numbers), spec.intervals[-1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import fleet as module
+from gateway.device import Device
 from gateway.errors import Misconfigured, Unavailable, UnknownDevice
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
@@ -58,6 +60,18 @@ def run(fleet: Fleet, *registers: Any, path: str = "C/B/D", settle: float = NEVE
     made = spec(Wire(), *(registers or (A,)), path=path, **options)
     fleet.run(made, settle, at)
     return made
+
+
+class Hasty:
+    """A keeper in whose hands everything is stopped while a device is being started."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.stopper = threading.Thread(target=fleet.stop_all, args=(0.0,))
+
+    def runs(self, device: Device) -> None:
+        """The end comes, as far as it can."""
+        self.stopper.start()
+        self.stopper.join(0.1)
 
 
 # ---- running
@@ -291,3 +305,16 @@ def test_two_devices_that_want_their_line_otherwise_clash(fleet: Fleet) -> None:
     assert fleet.sharing.clashes(second) == {"C/B/D": ["batch"]}
     fleet.stop("C/B/E")
     assert fleet.sharing.clashes(first) == {}
+
+
+def test_a_stop_finds_no_thread_that_has_not_begun(
+    monkeypatch: pytest.MonkeyPatch, env: Environment, ended: list[str]
+) -> None:
+    """A stop that comes while a device is being started waits for that, and then ends the device like any other."""
+    fleet = Fleet(env, RecordingOutlet(), ended.append)
+    keeper = Hasty(fleet)
+    monkeypatch.setattr(fleet, "keeper", keeper)
+    run(fleet)
+    keeper.stopper.join(10)
+    assert fleet._threads["C/B/D"].join(10)
+    assert ended == ["C/B/D"]

@@ -6,7 +6,6 @@ time pass. Nothing waits for the disk or the network while it is held.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -15,16 +14,17 @@ from typing import Any, TypeVar
 import structlog
 
 from gateway.actuator.asking import Claim, Devices
-from gateway.actuator.audit import Audit, AuditEvent
+from gateway.actuator.audit import Audit
+from gateway.actuator.herald import Herald
 from gateway.actuator.journal import Journal, JournalError
 from gateway.actuator.leases import LeaseBook
-from gateway.actuator.model import Change, Kind, Lease, Now, Outcome, Reason
+from gateway.actuator.model import Kind, Lease, Now, Outcome, Reason
 from gateway.actuator.notices import Notices
 from gateway.actuator.overrides import Override, Overrides
 from gateway.actuator.paces import Paces
 from gateway.actuator.refusals import Refusals
 from gateway.actuator.reverts import Reverts
-from gateway.clock import Clock, rfc3339
+from gateway.clock import Clock
 from gateway.errors import Busy, LeaseRequired, Overridden, Unavailable, UnknownDevice
 from gateway.faultpoint import FaultPoint, passing
 from gateway.settings import Actuator
@@ -56,6 +56,7 @@ class Desk:
         self.wake: Callable[[], None] = lambda: None
         self._clock = clock
         self._notices = notices
+        self._herald = Herald(audit, notices)
         self._problem = problem
         self._devices = devices
         self.fault_point = fault_point
@@ -89,7 +90,7 @@ class Desk:
             self._restore(tasks, overrides)
             self._ready = True
         self.reverts.review()  # devices may run already, if the journal could not be opened before
-        self._end_of_those_before(tasks.get("in_force", []))
+        self._herald.of_before(tasks.get("in_force", []))
         self.keep_tasks()
 
     def _restore(self, tasks: dict[str, Any], overrides: list[dict[str, Any]]) -> None:
@@ -100,14 +101,6 @@ class Desk:
             log.error("tasks or overrides in the journal can not be used", reason=str(error))  # noqa: TRY400
         for path in self.reverts.devices():
             self._book.hold(path)
-
-    def _end_of_those_before(self, leases: list[dict[str, Any]]) -> None:
-        """The leases in force when the last process ended are over."""
-        for lease in leases:
-            new = {"ended": Reason.RESTART.value, "by": ""}
-            event = AuditEvent("lease", lease["device"], requester=lease["holder"], task_id=lease["task_id"], new=new)
-            self.audit.event(event)
-            self._notices.free(lease["device"])
 
     def stop(self) -> None:
         """No more writes; all leases end, and what is open is given back while the devices still run."""
@@ -220,13 +213,18 @@ class Desk:
                 self.reverts.keep(path, task_id)
         return outcome
 
-    def end(self, paths: Sequence[str], by: str) -> None:
-        """The devices are not ours to write any more: leases on them end, and what is open is given back."""
+    def drop(self, path: str, by: str) -> None:
+        """The device is not ours to write any more: nobody holds or reserves it, and what is open is given back."""
         with self.lock:
-            self._book.end(paths, Reason.CANCELLED, by, self.now())
-            for path in paths:
-                self.reverts.start(path)
+            self._book.drop(path, by, self.now())
+            self.reverts.start(path)
         self.wake()
+
+    def drop_strangers(self, by: str) -> None:
+        """Slots that were kept over a restart, of devices that are not ours any more."""
+        with self.lock:
+            for path in self._book.devices() - set(self._devices.paths()):
+                self.drop(path, by)
 
     def _changing(self, act: Callable[[Now], T]) -> T:
         self.ready()
@@ -289,10 +287,7 @@ class Desk:
             with self.lock:
                 state, patterns = self._overrides.state(), self._overrides.patterns(self.now())
             self.journal.keep_overrides(state)
-        self._notices.overrides(patterns)
-        new = {"pattern": override.pattern, "override": what, "failsafe_revert": override.failsafe}
-        until = None if math.isinf(override.until) else rfc3339(override.until)
-        self.audit.event(AuditEvent("override", "", requester=by or None, new=new | {"until": until}))
+        self._herald.override(override, what, by, patterns)
         self.wake()
 
     # ---- the passing of time, on the clerk's thread
@@ -306,7 +301,9 @@ class Desk:
                 self.reverts.review()
         failure = self._kept() if changes else None
         for change in changes:
-            self._apply(change)
+            if change.kind is Kind.ENDED and change.lease is not None:
+                self.reverts.start(change.lease.device)
+            self._herald.change(change, now)
         for override in ended:
             self._overridden(override, "ended", "")
         if failure is not None:
@@ -320,25 +317,6 @@ class Desk:
         except JournalError as error:
             return error
         return None
-
-    def _apply(self, change: Change) -> None:
-        lease = change.lease
-        if change.kind is Kind.LOST:
-            self._notices.lost(change)
-        elif change.kind is Kind.BEGUN and lease is not None:
-            self._notices.lease(lease, self.now())
-            self._tell(
-                change, lease.device, {"from": rfc3339(lease.start), "until": rfc3339(lease.until), "fence": lease.fence}
-            )
-        elif change.kind is Kind.ENDED and lease is not None:
-            self.reverts.start(lease.device)
-            self._notices.free(lease.device)
-            self._tell(change, lease.device, {"ended": change.reason.value, "by": change.by})
-        elif change.kind is Kind.MISSED and change.slot is not None:
-            self._tell(change, change.slot.device, {"ended": "missed", "by": change.by})
-
-    def _tell(self, change: Change, path: str, new: dict[str, Any]) -> None:
-        self.audit.event(AuditEvent("lease", path, requester=change.holder, task_id=change.task_id, new=new))
 
     def announce(self) -> None:
         """Tell again who holds what, and the overrides."""

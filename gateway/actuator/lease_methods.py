@@ -19,6 +19,7 @@ from gateway.values import shown
 MAX_EVENTS = 1000
 CODES: dict[str, str] = {
     Info.CONFLICTS_WITH_EXISTING_SCHEDULES: "leased_by_other",
+    Info.TOO_MANY_SLOTS: "busy",
     Info.TASK_ID_DOES_NOT_EXIST: "lease_lost",
     Info.AGENT_ID_TASK_ID_MISMATCH: "lease_lost",
 }
@@ -73,7 +74,7 @@ class LeaseMethods:
     def _answer(self, call: Call, outcome: Outcome) -> None:
         """A failure is a result to VOLTTRON's programs, and a refusal to the audit log."""
         if not outcome.ok:
-            self._desk.refusals.tell(call, CODES.get(outcome.info, "bad_request"))
+            self._desk.refusals.tell(call, CODES.get(outcome.info.partition(":")[0], "bad_request"))
         call.ticket.finish(outcome.answer())
 
     # ---- leases

@@ -28,6 +28,9 @@ from gateway.clock import rfc3339
 from gateway.errors import BadRequest, Busy, LeasedByOther, LeaseLost
 from gateway.values import shown
 
+MAX_SLOTS = 2000
+"""Slots that one requester may have, in force and to come: every change writes all of them down."""
+
 
 class LeaseBook:
     """All tasks and leases of a gateway.
@@ -85,6 +88,8 @@ class LeaseBook:
         for task, slots in standing(conflicts, rank, now).items():
             raise _leased(slots[0], task)
         self._refuse_held(paths)
+        if full := self._full(holder, len(paths)):
+            raise Busy(full, reason="too_many_slots", limit=MAX_SLOTS)
         task = self._new(holder, rank, [Slot(path, start, start + length) for path in paths])
         told = _told(task.id, paths, start, start + length, task.slots[0].fence)
         self._ledger.book(task, conflicts, now)
@@ -133,6 +138,10 @@ class LeaseBook:
         task = self._ledger.in_force.get(device)
         return None if task is None else replace(task.leases[device], until=until(task.leases[device], now))
 
+    def devices(self) -> set[str]:
+        """Those with a lease in force or a slot to come."""
+        return {*self._ledger.in_force, *(slot.device for slot in self._ledger.plan.firsts())}
+
     def tasks(self, now: Now) -> list[dict[str, Any]]:
         """What ``list_leases`` answers: tasks with their slots, in force or to come."""
         self._ledger.settle(now)
@@ -160,6 +169,11 @@ class LeaseBook:
     def unhold(self, device: str) -> None:
         """All is given back: a slot that waits may begin."""
         self._ledger.held.discard(device)
+
+    def drop(self, device: str, by: str, now: Now) -> None:
+        """The device is gone: the lease in force on it ends, and its slots to come go. Holders are told."""
+        self._ledger.settle(now)
+        self._ledger.drop_device(device, by, now)
 
     def end(self, devices: Iterable[str], reason: Reason, by: str, now: Now) -> None:
         """End the leases in force on these devices; slots to come stay. For a restart: and no slot begins any more."""
@@ -203,6 +217,8 @@ class LeaseBook:
             raise Refused(Info.MALFORMED_REQUEST_EMPTY)
         name = check_task_id(task_id)
         check_slots(slots, self._max_lease, now.wall)
+        if full := self._full(holder, len(slots)):
+            raise Refused(f"{Info.TOO_MANY_SLOTS}: {full}")
         return Task(name, holder, rank, earliest(slots), slots=slots)
 
     def _victims(self, task: Task, now: Now) -> list[Task]:
@@ -219,6 +235,11 @@ class LeaseBook:
         if not self._may_ask(holder, rank):
             raise BadRequest(_not_high(holder))
         return rank
+
+    def _full(self, holder: str, more: int) -> str | None:
+        """What to say to a requester who would have too much; None if there is room."""
+        have = sum(len(task.slots) + len(task.leases) for task in self._ledger.tasks.values() if task.holder == holder)
+        return None if have + more <= MAX_SLOTS else f"{holder} has {have} of at most {MAX_SLOTS} slots, and asks for {more}"
 
     def _may_ask(self, holder: str, rank: Priority) -> bool:
         return rank is not Priority.HIGH or any(fnmatchcase(holder, pattern) for pattern in self._high)

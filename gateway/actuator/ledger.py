@@ -92,6 +92,20 @@ class Ledger:
             self._tidy(task)
         self.settle(now)
 
+    def drop_device(self, device: str, by: str, now: Now) -> None:
+        """End the lease in force on a device and take out the slots to come; their holders are told, each task once."""
+        lost: dict[Task, list[Slot]] = {self.in_force[device]: []} if device in self.in_force else {}
+        for slot, task in self.plan.meeting(device, -math.inf, math.inf):
+            lost.setdefault(task, []).append(slot)
+        for task, slots in lost.items():
+            self.tell_lost(task, now.wall, Reason.CANCELLED, by)
+            if device in task.leases:
+                self._finish(task, device, Reason.CANCELLED, by, now.wall)
+            self.plan.remove(task, slots)
+            for slot in slots:
+                self.changes.append(Change(Kind.MISSED, task.id, task.holder, now.wall, Reason.CANCELLED, by, slot=slot))
+            self._tidy(task)
+
     def tell_lost(self, task: Task, at: float, reason: Reason, by: str, by_task: str = "") -> None:
         """Have the holder told that it loses leases early."""
         self.changes.append(Change(Kind.LOST, task.id, task.holder, at, reason, by, by_task))

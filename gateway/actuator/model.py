@@ -76,7 +76,7 @@ class Kind(StrEnum):
     LOST = "lost"
     """A task ends early, wholly or on some devices; its holder is to be told: ``at`` says when its last lease ends."""
     MISSED = "missed"
-    """A slot was over before the device was free for it: no lease ever began."""
+    """A slot was over before the device was free for it, or the device is gone: no lease ever began."""
 
 
 class Reason(StrEnum):

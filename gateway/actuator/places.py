@@ -35,6 +35,7 @@ class Places:
     def known(self) -> None:
         """It is known which devices run: what is due on others is collected."""
         self._known = True
+        self._desk.drop_strangers(self._gateway_id)
         for path in self._desk.reverts.devices():
             self._desk.reverts.queue(path)
 
@@ -53,7 +54,7 @@ class Places:
 
     def ends(self, path: str) -> None:
         """What is open is given back before the device ends."""
-        self._desk.end([path], self._gateway_id)
+        self._desk.drop(path, self._gateway_id)
 
 
 def _stays(point: OpenPoint, spec: Spec) -> bool:

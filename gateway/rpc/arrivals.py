@@ -14,7 +14,10 @@ from gateway.topics import Topics
 
 
 class Arrivals:
-    """``concerns`` says whether the levels after a method, or a named device, may be for us; ``told`` counts answers."""
+    """``concerns`` says whether the levels after a method, or a named device, may be for us; ``told`` counts answers.
+
+    ``in_scope`` says whether a device path falls to us: one of a list is enough.
+    """
 
     def __init__(
         self,
@@ -22,6 +25,7 @@ class Arrivals:
         put: Callable[[Outgoing], None],
         reply_anywhere: bool,
         concerns: Callable[[tuple[str, ...]], bool],
+        in_scope: Callable[[str], bool],
         duplicates: Duplicates,
         told: Callable[[str], None],
     ) -> None:
@@ -29,6 +33,7 @@ class Arrivals:
         self._put = put
         self._reply_anywhere = reply_anywhere
         self._concerns = concerns
+        self._in_scope = in_scope
         self._duplicates = duplicates
         self._told = told
 
@@ -69,7 +74,10 @@ class Arrivals:
 
     def _is_for_us(self, request: Request) -> bool:
         device = request.device if len(request.target) < 2 else ()
-        return self._concerns(request.target) and (len(device) < 2 or self._concerns(device))
+        if not self._concerns(request.target) or (len(device) > 1 and not self._concerns(device)):
+            return False
+        listed = request.devices
+        return not listed or any(map(self._in_scope, listed))
 
     def _post(self, message: Message, requester: str, usual: str) -> Post:
         asked = message.response_topic

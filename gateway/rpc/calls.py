@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gateway.actuator.requests import named_devices
 from gateway.errors import BadRequest, GatewayError
 from gateway.model import Masked, Message
 from gateway.payloads import BadPayload, dump, parse, text
@@ -148,6 +149,13 @@ class Request(ABC):
         """The levels of the device that the arguments name; empty if they name none."""
         device = self.arguments.get("device")
         return tuple(device.split("/")) if isinstance(device, str) and device else ()
+
+    @property
+    def devices(self) -> list[str]:
+        """The paths that the arguments list, as ``devices`` or in ``requests``, as far as they can be read."""
+        listed = self.arguments.get("devices")
+        named = [path.strip("/") for path in listed if isinstance(path, str)] if isinstance(listed, list) else []
+        return [*named, *named_devices(self.arguments.get("requests"))]
 
     @property
     def names_device(self) -> bool:

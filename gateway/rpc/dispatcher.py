@@ -55,7 +55,8 @@ class Refusals(Protocol):
 class Rpc:
     """The dispatcher; ``methods`` maps each method to what carries it out and finishes its ticket.
 
-    ``concerns`` says whether the levels after a method, or a device that is named, may be for us to answer.
+    ``concerns`` says whether the levels after a method, or a device that is named, may be for us to answer, ``in_scope``
+    whether one of several that are listed is.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Rpc:
         refusals: Refusals,
         concerns: Callable[[tuple[str, ...]], bool] = lambda _target: True,
         fault_point: FaultPoint = passing,
+        in_scope: Callable[[str], bool] = lambda _path: True,
     ) -> None:
         self._topics = topics
         self._clock = clock
@@ -77,7 +79,7 @@ class Rpc:
         self._duplicates = duplicates
         self._rate = rate
         self._refusals = refusals
-        self._arrivals = Arrivals(topics, put, reply_anywhere, concerns, duplicates, self._told)
+        self._arrivals = Arrivals(topics, put, reply_anywhere, concerns, in_scope, duplicates, self._told)
         self._fault_point = fault_point
         self._inbox = Inbox(clock)
         self._deadlines: list[tuple[float, int, Errand]] = []

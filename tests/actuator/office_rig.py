@@ -79,7 +79,7 @@ class OfficeRig:
     def ask(self, method: str, who: str = "ops", point: str = "", plain: str = "", **arguments: Any) -> Answer:
         """A request about the device, carried out as far as the dispatcher's thread goes."""
         answer = Answer(self.clock.now() + 10.0)
-        about_gateway = method in ("set_override_on", "set_override_off", "clear_overrides")
+        about_gateway = method in ("set_override_on", "set_override_off", "clear_overrides", "request_new_schedule")
         target = () if about_gateway else (*PATH.split("/"), *((point,) if point else ()))
         call = Call(who, method, target, plain, arguments, answer.ticket)
         try:

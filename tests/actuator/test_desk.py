@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import rfc3339
 from tests.actuator.office_rig import PATH, OfficeRig
+from tests.fakes import FakeClock
 
 
 def test_an_override_ends_leases_and_gives_back(rig: OfficeRig) -> None:
@@ -40,3 +47,30 @@ def test_the_lease_topic_lives_as_long_as_the_lease(rig: OfficeRig) -> None:
         (True, 40, True),
         (True, None, False),
     ]
+
+
+def test_a_removed_device_is_free_again(rig: OfficeRig) -> None:
+    """Its lease ends and its slots go, also those that were kept over a restart while it went; the holder is told."""
+    start = rig.clock.wall() + 600
+    slot = [PATH, rfc3339(start), rfc3339(start + 60)]
+    assert rig.ask("request_new_schedule", task_id="later", priority="LOW", requests=[slot]).result["result"] == "SUCCESS"
+    rig.fleet.stop(PATH)
+    assert rig.desk.tasks() == []
+    rig.pass_time()
+    assert [m.topic for m in rig.told].count("replies" + "/ops/leases") == 2
+    events = [json.loads(m.payload)["new"] for m in rig.told if m.topic.endswith("events/" + PATH)]
+    assert [new["ended"] for new in events if "ended" in new] == ["cancelled", "cancelled"]
+
+
+def test_slots_of_a_device_that_went_while_nobody_ran_are_dropped(
+    rig: OfficeRig, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as it is known which devices are there."""
+    start = rig.clock.wall() + 600
+    slot = [PATH, rfc3339(start), rfc3339(start + 60)]
+    rig.ask("request_new_schedule", task_id="later", priority="LOW", requests=[slot])
+    rig.office.journal.close()
+    again = OfficeRig(clock, tmp_path, monkeypatch).open()
+    assert [task["task_id"] for task in again.desk.tasks()] == ["later"]
+    again.office.places.known()
+    assert again.desk.tasks() == []

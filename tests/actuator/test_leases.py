@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.actuator import leases
 from gateway.actuator.model import Reason
 from gateway.errors import BadRequest, Busy, LeasedByOther, LeaseLost
 from tests.actuator.book import D1, D2, D3, Book, at, triple
@@ -523,3 +524,40 @@ def test_nothing_to_come_is_never() -> None:
     """Without a task there is no time to look again."""
     book = Book()
     assert math.isinf(book.rules.next_change(book.now))
+
+
+# ---- limits, and devices that go
+
+
+def test_one_requester_has_so_many_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases and slots to come count together; what is one too many changes nothing, and others are not concerned."""
+    monkeypatch.setattr(leases, "MAX_SLOTS", 3)
+    book = Book()
+    book.acquire("A", D1)
+    assert book.schedule("Task1", "A", triple(D1, "12:00", "12:30"), triple(D1, "13:00", "13:30")).ok
+    full = book.schedule("Task2", "A", triple(D2, "12:00", "12:30"))
+    assert full.info.startswith("TOO_MANY_SLOTS: A has 3 of at most 3 slots")
+    with pytest.raises(Busy) as refused:
+        book.acquire("A", D2)
+    assert refused.value.data == {"reason": "too_many_slots", "limit": 3}
+    assert book.acquire("B", D2)["devices"] == [D2]
+    book.rules.cancel("Task1", "A", book.now)
+    assert book.acquire("A", D3)["devices"] == [D3]
+
+
+def test_a_device_that_goes_takes_its_slots_along() -> None:
+    """Its lease ends, its slots to come go, each task is told once; what it has on other devices stays."""
+    book = Book()
+    book.acquire("A", D1)
+    book.schedule("Task1", "B", triple(D1, "12:00", "12:30"), triple(D1, "13:00", "13:30"), triple(D2, "12:00", "12:30"))
+    book.changes()
+    book.rules.drop(D1, "edge-1", book.now)
+    assert sorted(book.told()) == [
+        ("ended", "lease-4294967297", D1, "cancelled"),
+        ("lost", "Task1", "", "cancelled"),
+        ("lost", "lease-4294967297", "", "cancelled"),
+        ("missed", "Task1", D1, "cancelled"),
+        ("missed", "Task1", D1, "cancelled"),
+    ]
+    assert [row[0] for task in kept(book) for row in task["slots"]] == [D2]
+    assert book.acquire("C", D1, duration=3600)["devices"] == [D1]

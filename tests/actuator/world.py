@@ -103,7 +103,9 @@ class World:
         rate = Rate(1e9, 10**9)
         self.office.refusals._each = self.office.refusals._all = rate
         refusals = self.office.refusals
-        self.rpc = Rpc(topics, clock, self.heard, methods, False, duplicates, rate, refusals, names.concerns, self.at)
+        self.rpc = Rpc(
+            topics, clock, self.heard, methods, False, duplicates, rate, refusals, names.concerns, fault_point=self.at
+        )
         self.desk.open()
         duplicates.load()
         self.fleet.foreign(self.foreign)
@@ -264,6 +266,9 @@ class World:
         """A device is removed."""
         if self.configured.pop(path, None) and path not in self.foreign:
             self.fleet.stop(path)
+            assert not any(slot["device"] == path for task in self.desk.tasks() for slot in task["slots"]), (
+                "a slot without device"
+            )
 
     def move(self, path: str) -> None:
         """A device goes to another gateway, or comes back."""

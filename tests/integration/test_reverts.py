@@ -264,6 +264,8 @@ def test_a_stopped_process_writes_nothing_late(edge: GatewayProcess, client: Tes
     assert 6 not in plant.values(10)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("place", ["before_journal", "after_journal", "after_wire", "after_answer:2"])
 def test_a_crash_around_a_write_is_made_good(
     place: str, client: TestClient, gateway: Gateways, plant: Plant, monkeypatch: pytest.MonkeyPatch
@@ -276,7 +278,8 @@ def test_a_crash_around_a_write_is_made_good(
     run(client, plant)
     client.online(D)
     assert write(client, "q", 77) == 77
-    for number in range(scaled(25, least=2)):
+    worst = 0.0
+    for number in range(scaled(25, least=3)):
         edge.kill()
         monkeypatch.setenv(VARIABLE, place)
         mark = client.mark()
@@ -292,7 +295,9 @@ def test_a_crash_around_a_write_is_made_good(
         edge.start()
         if place != "before_journal":
             given_back(plant, 10, *plant.values(10), 10)
-            assert plant.writes[-1].at - begun < 3.0 * PATIENCE
+            worst = max(worst, plant.writes[-1].at - begun)
+            assert worst < 3.0 * PATIENCE
         client.online(D, after=mark)
         assert plant.words[10] == 10
         assert plant.values(10).count(5) <= 1
+    print(f"{place}: the slowest revert {worst:.2f} s after the start")

@@ -45,7 +45,16 @@ class Rig:
         rate = Rate(200, 400)
         topics = Topics("edge-1", json_rpc=True)
         self.rpc = Rpc(
-            topics, self.clock, self.out.append, self.methods, reply_anywhere, duplicates, rate, self.refusals, concerns
+            topics,
+            self.clock,
+            self.out.append,
+            self.methods,
+            reply_anywhere,
+            duplicates,
+            rate,
+            self.refusals,
+            concerns,
+            in_scope=lambda path: path.startswith("C/"),
         )
 
     def refuse(self, call: Call) -> None:
@@ -381,6 +390,26 @@ def test_what_concerns_another_gateway_is_not_answered(topic: str, payload: byte
     assert rig.out == []
     rig.ask("rpc/alice/ping")
     assert rig.code == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("payload", "answered"),
+    [
+        (b'{"devices": ["X/B/a", "X/B/b"]}', False),
+        (b'{"devices": ["X/B/a", "C/B/b"]}', True),
+        (b'{"requests": [["X/B/a", "t", "t"]]}', False),
+        (b'{"requests": ["/C/B/a/", "t", "t"]}', True),
+        (b'{"devices": [], "requests": 5}', True),
+        (b'{"devices": [5, null]}', True),
+    ],
+)
+def test_a_list_of_devices_concerns_us_if_one_is_in_scope(rig: Rig, payload: bytes, answered: bool) -> None:
+    """Whatever is wrong with the request or with us, a gateway in whose scope none falls says nothing."""
+    rig.ask("rpc/alice/set_point", payload, retain=True)
+    assert len(rig.out) == answered
+    rig.rpc.refuse_all()
+    rig.ask("rpc/alice/set_point", payload)
+    assert len(rig.out) == 2 * answered
 
 
 def test_a_full_inbox_is_busy(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
