@@ -76,6 +76,8 @@ class Observer:
 
     def at(self, device: SimDevice) -> Observer:
         """Look at this device."""
+        if self._session is not None:
+            self._session.leave()
         self._session = self._networks.join(Local(), Target(address=f"{device.address}:{device.port}"), lambda: None)
         self._session.find(20.0)
         return self
@@ -99,7 +101,7 @@ class Observer:
         assert self._networks.stop(10.0) == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def observer() -> Iterator[Observer]:
     """Somebody else."""
     observer = Observer()
@@ -107,17 +109,19 @@ def observer() -> Iterator[Observer]:
     observer.close()
 
 
+@pytest.fixture(scope="module")
+def spare() -> Iterator[Iterator[SimDevice]]:
+    """Devices that run, for one test each."""
+    port = free_udp_port()
+    devices = [SimDevice(address=f"127.0.0.{11 + n}", port=port, device_id=1001 + n) for n in range(8)]
+    with Simulator(*devices):
+        yield iter(devices)
+
+
 @pytest.fixture
-def device() -> SimDevice:
+def device(spare: Iterator[SimDevice]) -> SimDevice:
     """The device of a test."""
-    return SimDevice(port=free_udp_port())
-
-
-@pytest.fixture
-def simulator(device: SimDevice) -> Iterator[Simulator]:
-    """It runs."""
-    with Simulator(device) as simulator:
-        yield simulator
+    return next(spare)
 
 
 def config(device: SimDevice, registry: Any, interval: float = 0.5, **driver: Any) -> dict[str, Any]:
@@ -162,9 +166,7 @@ def code(answer: Any) -> str:
 # ---- reading
 
 
-def test_voltrons_registry_is_read_as_it_is(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice
-) -> None:
+def test_voltrons_registry_is_read_as_it_is(edge: GatewayProcess, client: TestClient, device: SimDevice) -> None:
     """Every point has its value with its true type; one that the device lacks is an error of its own; units come from it."""
     run(client, device, POINTS)
     reading = client.wait_for(f"devices/{D}/all").json
@@ -189,7 +191,7 @@ def test_a_value_that_the_device_doubts_says_so(edge: GatewayProcess, client: Te
 
 
 def test_texts_of_states_are_those_of_the_device(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice, observer: Observer
+    edge: GatewayProcess, client: TestClient, device: SimDevice, observer: Observer
 ) -> None:
     """By choice a multi-state point is told, described and written by them."""
     run(client, device, [row("Mode", "multiStateValue", Writable="TRUE")], enumerations="text")
@@ -207,7 +209,7 @@ def test_texts_of_states_are_those_of_the_device(
 
 
 def test_writes_leave_the_slots_of_others_alone(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice, observer: Observer
+    edge: GatewayProcess, client: TestClient, device: SimDevice, observer: Observer
 ) -> None:
     """A human at 8 masks our 10: we hold our slot, say what is in force, give up only ours; his never changes."""
     run(client, device, POINTS)
@@ -227,7 +229,7 @@ def test_writes_leave_the_slots_of_others_alone(
 
 
 def test_what_was_written_under_a_lease_is_given_back(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice, observer: Observer
+    edge: GatewayProcess, client: TestClient, device: SimDevice, observer: Observer
 ) -> None:
     """When the lease ends, and after a crash: each slot that was written is given up, and no other."""
     run(client, device, POINTS)
@@ -291,22 +293,22 @@ def test_a_device_of_small_answers_is_read_whole(edge: GatewayProcess, client: T
 # ---- what goes wrong
 
 
-def test_a_dead_device_is_told_and_found_again(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice
-) -> None:
+def test_a_dead_device_is_told_and_found_again(edge: GatewayProcess, client: TestClient) -> None:
     """Requests to it are answered, and it is online again by itself."""
-    run(client, device, POINTS[:3], apdu_retries=0)
-    client.online(D)
-    mark = client.mark()
-    simulator.kill()
-    client.status(D, state="offline", after=mark)
-    assert code(ask(client, f"get_point/{D}/AI")) == "device_offline"
-    simulator.start()
-    client.online(D, after=mark, timeout=60)
+    device = SimDevice(port=free_udp_port())
+    with Simulator(device) as simulator:
+        run(client, device, POINTS[:3], apdu_retries=0)
+        client.online(D)
+        mark = client.mark()
+        simulator.kill()
+        client.status(D, state="offline", after=mark)
+        assert code(ask(client, f"get_point/{D}/AI")) == "device_offline"
+        simulator.start()
+        client.online(D, after=mark, timeout=60)
 
 
 def test_three_hundred_requests_at_once_are_all_answered(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice
+    edge: GatewayProcess, client: TestClient, device: SimDevice
 ) -> None:
     """Served or busy, and the device goes on being polled."""
     run(client, device, POINTS[:3])
@@ -334,7 +336,7 @@ def child_of(edge: GatewayProcess) -> int | None:
 
 
 def test_the_death_of_the_stack_costs_its_devices_a_moment_and_others_nothing(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice
+    edge: GatewayProcess, client: TestClient, device: SimDevice
 ) -> None:
     """Its devices go offline and come back; a device of another driver is polled all the while."""
     run(client, device, POINTS[:3])
@@ -395,7 +397,7 @@ def _all_are_told(client: TestClient, observer: Observer, base: float, mark: int
 
 @pytest.mark.long
 def test_slots_of_others_never_change(
-    edge: GatewayProcess, client: TestClient, simulator: Simulator, device: SimDevice, observer: Observer
+    edge: GatewayProcess, client: TestClient, device: SimDevice, observer: Observer
 ) -> None:
     """Whatever is written, given up, leased and given back in whatever order: only our own slots change, and end empty."""
     run(client, device, POINTS)
