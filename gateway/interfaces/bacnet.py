@@ -25,8 +25,8 @@ from gateway.model import PointError, Quality, Register, Scalar, Taken
 
 NO_MULTIPLE = frozenset({"unrecognized-service", "optional-functionality-not-supported"})
 """What a device says that does not have ReadPropertyMultiple."""
-TOO_LONG = frozenset({"segmentation-not-supported", "buffer-overflow", "apdu-too-long", "out-of-resources"})
-"""What it says when the answer would not fit into what it can send."""
+TOO_LONG = frozenset({"segmentation-not-supported", "buffer-overflow", "apdu-too-long"})
+"""What it says when the answer would not fit into what it can send; out-of-resources may be so for a moment only."""
 MOST_PLANS = 256
 USUAL_APDU, OWN_APDU = 480, 1476
 """Octets of an answer, where a device has not told, and that we take at most."""

@@ -93,7 +93,7 @@ class BacnetRegister(Register):
 def make(row: BacnetRow, config: BacnetConfig) -> BacnetRegister:
     """The register of a row. Raises ConfigFault with the column."""
     ref = Ref(row.object_type, row.instance, row.property, row.array_index)
-    kind = row.data_type or _kind(row)
+    kind = _kind(row)
     is_value = row.property == names.PRESENT_VALUE
     if row.cov and not is_value:
         raise ConfigFault("only changes of the present-value are told: poll this property", "COV Flag", "false")
@@ -106,14 +106,25 @@ def make(row: BacnetRow, config: BacnetConfig) -> BacnetRegister:
 
 
 def _kind(row: BacnetRow) -> str:
+    """The datatype: the standard's, or what the row says where that is open."""
     kind = names.datatype(row.object_type, row.property, bool(row.array_index))
     if row.array_index == 0:
         kind = "unsigned"
+    if row.data_type and kind in WRITABLE and not _may_be(row, kind):
+        raise ConfigFault(f"{_where(row)} is {kind}", "Data Type", kind)
+    if row.data_type:
+        return row.data_type
     if kind == "":
         raise ConfigFault(f"the object type {names.type_name(row.object_type)} has none: name another property", PROPERTY)
     if kind == "unknown" or (kind == "other" and row.object_type == names.SCHEDULE):
         raise ConfigFault(f"which datatype {_where(row)} has can not be known: say it", "Data Type", "real")
     return kind
+
+
+def _may_be(row: BacnetRow, kind: str) -> bool:
+    """Whether a row may say another datatype than the standard: numbers of odd devices, but for binary points."""
+    numbers = {kind, row.data_type} <= RAW_TYPES.keys() - {"boolean"} and row.object_type not in BINARY
+    return row.data_type == kind or numbers
 
 
 def _priority(row: BacnetRow, config: BacnetConfig, is_value: bool) -> dict[str, Any]:

@@ -224,6 +224,19 @@ def test_answers_that_are_too_long_are_halved_and_that_is_remembered() -> None:
     assert max(asked.count("pv") for asked in device.log) <= 7
 
 
+def test_a_device_short_of_resources_is_asked_for_less_this_time_only() -> None:
+    """It may have been so for a moment: nothing is held against it."""
+    rig = Rig().open()
+    rig.poll()
+    short = Failure("abort", "abort: out-of-resources", "out-of-resources")
+    rig.device.failures.append(short)
+    assert rig.poll()["SAT"] == 21.5
+    assert not [fact for fact in rig.interface.learned() if "octets" in fact]
+    rig.device.log.clear()
+    rig.poll()
+    assert len(rig.device.log) == 1
+
+
 def test_one_answer_that_is_too_long_is_an_error_of_its_point() -> None:
     """What can not be divided any more is told as the device's refusal."""
     rig = Rig(row("SAT", "analogInput", Units="K")).open()

@@ -135,6 +135,16 @@ def test_what_only_the_manufacturer_knows_is_said_by_the_row() -> None:
     assert made(BACnet_Object_Type="128", Data_Type="real", Writable="TRUE").priority is None
 
 
+def test_a_datatype_of_the_standard_can_not_be_denied() -> None:
+    """But a device may hold a number of another kind than it should."""
+    assert made(Data_Type="double").datatype == "double"
+    assert made(BACnet_Object_Type="binaryValue", Data_Type="enumerated").type == "boolean"
+    for kind, said in (("analogValue", "boolean"), ("binaryValue", "real"), ("characterstringValue", "real")):
+        with pytest.raises(ConfigFault) as raised:
+            made(BACnet_Object_Type=kind, Data_Type=said)
+        assert raised.value.where == "Data Type"
+
+
 def test_texts_of_states_are_a_choice() -> None:
     """Only multi-state present values, and not where the row has an Enum."""
     text = {"enumerations": "text"}
