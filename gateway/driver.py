@@ -19,7 +19,7 @@ from gateway.errors import (
     Transient,
     Unreachable,
 )
-from gateway.interfaces._links import Line, Pace, Pool, Seat
+from gateway.interfaces._links import Line, Pace, Seat, Share
 from gateway.interfaces._ports import (
     LINE_KEYS,
     Baudrate,
@@ -80,7 +80,6 @@ __all__ = [
     "Parity",
     "Place",
     "PointError",
-    "Pool",
     "Quality",
     "ReadOnly",
     "Register",
@@ -90,6 +89,7 @@ __all__ = [
     "Scalar",
     "Seat",
     "SerialStream",
+    "Share",
     "Split",
     "Stopbits",
     "Stream",

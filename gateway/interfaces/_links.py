@@ -192,10 +192,11 @@ class Link(Generic[AnyLine]):
 
 
 class Seat(Generic[AnyLine]):
-    """One interface's share of a link; used by its thread, but for ``nudge``."""
+    """One interface's place at the link of an endpoint; used by its thread, but for ``nudge``."""
 
-    def __init__(self, link: Link[AnyLine], key: Hashable, pace: Pace) -> None:
+    def __init__(self, link: Link[AnyLine], endpoint: Hashable, key: Hashable, pace: Pace) -> None:
         self.link = link
+        self.endpoint = endpoint
         self.key = key
         self.pace = pace
         self.nudged = False
@@ -253,12 +254,58 @@ class Pool:
             elif different := [name for name in settings if settings[name] != link.settings.get(name)]:
                 keys = ", ".join(different)
                 raise Unreachable(f"{link.line.name} is in use by another device with another {keys}: make them the same")
-            return Seat(link, key, pace)  # type: ignore[arg-type]  # an endpoint names the kind of its line
+            return Seat(link, endpoint, key, pace)  # type: ignore[arg-type]  # an endpoint names the kind of its line
 
-    def leave(self, endpoint: Hashable, seat: Seat[AnyLine]) -> None:
+    def leave(self, seat: Seat[AnyLine]) -> None:
         """Give up a seat; the line is closed with the last one."""
         with self._lock:
             seat.link.leave(seat)
             if not seat.link.seats:
-                self._links.pop(endpoint, None)
+                self._links.pop(seat.endpoint, None)
                 seat.link.line.close()
+
+
+class Share(Generic[AnyLine]):
+    """How an interface uses a link: it has a seat, which ``join`` takes, from its first request to ``close``."""
+
+    def __init__(self, pool: Pool, join: Callable[[], Seat[AnyLine]]) -> None:
+        self._pool = pool
+        self._join = join
+        self._seat: Seat[AnyLine] | None = None
+
+    @property
+    def line(self) -> AnyLine | None:
+        """The line, if there is a seat."""
+        return self._seat.line if self._seat is not None else None
+
+    def seat(self) -> Seat[AnyLine]:
+        """The seat, taken now if there was none. Raises Unreachable."""
+        if self._seat is None:
+            self._seat = self._join()
+        return self._seat
+
+    def open(self, urgent: bool = False) -> None:
+        """Take a seat, and connect. Raises Unreachable, Transient, GiveWay.
+
+        Where others use the link, its connection is theirs too: it is seen to with the next request.
+        """
+        if len(self.seat().link.seats) == 1:
+            self.connect(urgent)
+
+    def connect(self, urgent: bool) -> None:
+        """See to the connection. Raises as ``open``."""
+        seat = self.seat()
+        seat.take(urgent)
+        seat.give(None)
+
+    def close(self) -> None:
+        """Give up the seat; the connection is closed with the last one."""
+        if self._seat is not None:
+            seat, self._seat = self._seat, None
+            self._pool.leave(seat)
+
+    def nudge(self) -> None:
+        """From any thread: let a poll that waits for its turn give way."""
+        seat = self._seat
+        if seat is not None:
+            seat.nudge()

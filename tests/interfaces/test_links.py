@@ -56,7 +56,7 @@ class Table:
 
     def leave(self, seat: Seat[PaperLine]) -> None:
         """Give it up."""
-        self.pool.leave("end", seat)
+        self.pool.leave(seat)
 
     def begin(self, work: Callable[[], None], waiting: int) -> None:
         """Start a thread, and wait until so many wait for their turn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import Transient
-from gateway.interfaces._links import Pace, Seat
+from gateway.interfaces._links import Pace, Seat, Share
 from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces._modbus.frames import AsciiFraming, Framing, RtuFraming, SocketFraming
 from gateway.interfaces._modbus.line import ModbusLine
@@ -18,48 +18,25 @@ NO_ANSWER = (10, 11)
 _FRAMINGS: dict[str, type[Framing]] = {"socket": SocketFraming, "rtu": RtuFraming, "ascii": AsciiFraming}
 
 
-class Client:
+class Client(Share[ModbusLine]):
     """The unit of a ``driver_config``; a seat at its link from ``open`` to ``close``."""
 
     def __init__(self, config: ModbusConfig, env: Environment) -> None:
+        super().__init__(env.links, self._joined)
         self._config = config
         self._env = env
-        self._endpoint: object = None
-        self._seat: Seat[ModbusLine] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known without asking."""
-        return self._seat is not None and self._seat.line.stream.connected
-
-    def open(self, urgent: bool = False) -> None:
-        """Take a seat, and connect; Raises Unreachable, Transient, GiveWay.
-
-        Where others use the link, its connection is theirs too: it is seen to with the next request.
-        """
-        seat = self._taken_seat()
-        if len(seat.link.seats) == 1:
-            seat.take(urgent)
-            seat.give(None)
-
-    def close(self) -> None:
-        """Give up the seat; the connection is closed with the last one."""
-        if self._seat is not None:
-            seat, self._seat = self._seat, None
-            self._env.links.leave(self._endpoint, seat)
-
-    def nudge(self) -> None:
-        """From any thread: let a poll that waits for its turn give way."""
-        seat = self._seat
-        if seat is not None:
-            seat.nudge()
+        return self.line is not None and self.line.stream.connected
 
     def exchange(self, query: Query, may_send: MaySend | None = None, urgent: bool = False) -> bytes:
         """Send a request when it is its turn, and return the data of its reply.
 
         Raises what ``ModbusLine.exchange`` and ``Seat.take`` raise.
         """
-        seat = self._seat or self._taken_seat()
+        seat = self.seat()
         seat.take(urgent)
         answered: bool | None = None
         rest = 0.0
@@ -76,17 +53,13 @@ class Client:
         finally:
             seat.give(answered, rest)
 
-    def _taken_seat(self) -> Seat[ModbusLine]:
-        if self._seat is None:
-            config = self._config
-            pace = Pace(config.frame_gap, config.connect_delay, config.requests_per_second)
-            self._endpoint = ("modbus", *config.endpoint)
-            self._seat = self._env.links.seat(
-                self._endpoint, config.slave_id, self._line, config.line(), pace, self._env.clock
-            )
-        return self._seat
+    def _joined(self) -> Seat[ModbusLine]:
+        config = self._config
+        pace = Pace(config.frame_gap, config.connect_delay, config.requests_per_second)
+        endpoint = ("modbus", *config.endpoint)
+        return self._env.links.seat(endpoint, config.slave_id, self._made, config.line(), pace, self._env.clock)
 
-    def _line(self) -> ModbusLine:
+    def _made(self) -> ModbusLine:
         return line_of(self._config, self._env)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.errors import Rejected, Transient, Unreachable
-from gateway.interfaces._links import GiveWay, Pace, Seat
+from gateway.interfaces._links import GiveWay, Pace, Seat, Share
 from gateway.interfaces._serial import LineSettings, SerialStream
 from gateway.interfaces._streams import Stream, TcpStream
 from gateway.interfaces._text.config import SerialConfig
@@ -18,42 +18,26 @@ _LEAST_REST = 1.0
 """Seconds that an instrument which did not answer is left alone at least: a late answer does not say what it answers."""
 
 
-class Client:
+class Client(Share[TextLine]):
     """The instrument of a ``driver_config``; a seat at its link from ``open`` to ``close``."""
 
     def __init__(self, config: SerialConfig, env: Environment) -> None:
+        super().__init__(env.links, self._joined)
         self._config = config
         self._env = env
-        self._seat: Seat[TextLine] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known without asking."""
-        return self._seat is not None and self._seat.line.connected
-
-    def open(self, urgent: bool = False) -> None:
-        """Take a seat, and connect. Raises Unreachable, Transient, GiveWay.
-
-        Where others use the link, its connection is theirs too: it is seen to with the next request.
-        """
-        seat = self._taken_seat()
-        if len(seat.link.seats) == 1:
-            self._connect(seat, urgent)
-
-    def close(self) -> None:
-        """Give up the seat; the connection is closed with the last one."""
-        if self._seat is not None:
-            seat, self._seat = self._seat, None
-            self._env.links.leave(self._endpoint, seat)
+        return self.line is not None and self.line.connected
 
     def nudge(self) -> None:
-        """From any thread: let a poll that waits give way."""
-        seat = self._seat
-        if seat is not None:
-            seat.nudge()
-            listener = seat.line.listener
-            if listener is not None:
-                listener.nudge()
+        """From any thread: let a poll that waits, for its turn or for a line, give way."""
+        super().nudge()
+        line = self.line
+        listener = line.listener if line is not None else None
+        if listener is not None:
+            listener.nudge()
 
     def exchange(
         self, question: Question, may_send: MaySend | None = None, urgent: bool = False
@@ -62,7 +46,7 @@ class Client:
 
         Raises what ``TextLine.exchange`` and ``Seat.take`` raise.
         """
-        seat = self._taken_seat()
+        seat = self.seat()
         seat.take(urgent)
         answered: bool | None = None
         rest = 0.0
@@ -86,9 +70,9 @@ class Client:
         Waits for those that never came, until they do or ``max_silence`` has passed since the listening began; for a
         client no longer than ``timeout``. Raises Transient, Unreachable, GiveWay.
         """
-        seat = self._taken_seat()
+        seat = self.seat()
         if not seat.line.connected:
-            self._connect(seat, urgent)
+            self.connect(urgent)
         listener, now = seat.line.listener, self._env.clock.now()
         if listener is None:
             raise Unreachable(f"the connection to {seat.line.name} broke")  # another device has just found that out
@@ -114,24 +98,13 @@ class Client:
         seat.line.await_late(question, seconds)
         return 0.0
 
-    def _connect(self, seat: Seat[TextLine], urgent: bool) -> None:
-        seat.take(urgent)
-        seat.give(None)
+    def _joined(self) -> Seat[TextLine]:
+        config = self._config
+        pace = Pace(config.frame_gap, config.connect_delay, config.requests_per_second)
+        endpoint = ("lines", *config.endpoint)
+        return self._env.links.seat(endpoint, config.address, self._made, config.line(), pace, self._env.clock)
 
-    @property
-    def _endpoint(self) -> tuple[object, ...]:
-        return ("lines", *self._config.endpoint)
-
-    def _taken_seat(self) -> Seat[TextLine]:
-        if self._seat is None:
-            config = self._config
-            pace = Pace(config.frame_gap, config.connect_delay, config.requests_per_second)
-            self._seat = self._env.links.seat(
-                self._endpoint, config.address, self._line, config.line(), pace, self._env.clock
-            )
-        return self._seat
-
-    def _line(self) -> TextLine:
+    def _made(self) -> TextLine:
         config = self._config
         stream = _stream(config, self._env)
         return TextLine(stream, config.answers(), self._env.clock, config.character, config.echo, config.listen)

@@ -381,6 +381,17 @@ def test_a_port_that_is_plugged_in_again(tmp_path: Path, listen: bool) -> None:
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("listen")]
 
 
+def test_a_port_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """What was known of its line does not stay, though its name leads elsewhere meanwhile."""
+    lent = env()
+    with plug(tmp_path, scripted({})) as bus:
+        interface = make(bus.paths[0], lent)
+        interface.open()
+        assert len(lent.links._links) == 1
+    interface.close()
+    assert lent.links._links == {}
+
+
 def test_a_listener_that_lost_its_port_takes_no_time(tmp_path: Path) -> None:
     """Its thread ends, and a poll is told at once."""
     with plug(tmp_path) as bus:
