@@ -30,7 +30,7 @@ from gateway.faultpoint import FaultPoint, from_environment, passing
 from gateway.fleet import Fleet
 from gateway.health import Health
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces.base import Environment
 from gateway.manager import Manager
 from gateway.methods import Methods

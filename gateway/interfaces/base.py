@@ -54,7 +54,7 @@ from gateway.allow import Allow
 from gateway.clock import Clock, SystemClock
 from gateway.errors import BadValue, ConfigFault, NotTaken, Transient
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Networks
 from gateway.interfaces._links import GiveWay as GiveWay
 from gateway.interfaces._links import Pool

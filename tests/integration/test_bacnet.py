@@ -14,7 +14,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Item, Local, Ref, Session, Target
 from tests.integration.client import TestClient
 from tests.integration.documents import csv, fake

@@ -20,7 +20,7 @@ from gateway.cli.scanning.ede import write_ede
 from gateway.cli.scanning.modbus import STOPPED, complain, passing
 from gateway.cli.scanning.options import Output
 from gateway.interfaces._bacnet.config import ip_of
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Facts, Local, RequestFailed, Target
 
 FIND_WITHIN = 5.0

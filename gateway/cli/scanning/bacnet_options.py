@@ -15,7 +15,7 @@ from gateway.cli.scanning.options import BadOption
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.config import MOST_DEVICE, BacnetConfig, ip_of
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Local
 from gateway.settings import SettingsError, load
 from gateway.settings_types import HostAndPort, LocalAddress

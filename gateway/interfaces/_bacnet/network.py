@@ -1,4 +1,4 @@
-"""The BACnet networks of the gateway: one for each local address and port, each with its stack in a child process.
+"""A BACnet network: a local address and port, with the stack in a child process.
 
 A device's thread calls its ``Session`` and waits there; the network's own thread starts the child, takes what comes from
 it, notices when it is dead or hangs, and starts the next one. Devices go offline meanwhile, with the reason.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,33 +19,15 @@ from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.interfaces._bacnet import wire
 from gateway.interfaces._bacnet.life import Life, Options
-from gateway.interfaces._bacnet.services import write_request
-from gateway.interfaces._bacnet.values import (
-    Changed,
-    Facts,
-    Failure,
-    Item,
-    Lapsed,
-    Local,
-    Notice,
-    Ref,
-    RequestFailed,
-    Restarted,
-    Target,
-    Value,
-)
-from gateway.interfaces._bacnet.writing import Unfit
+from gateway.interfaces._bacnet.session import START_WITHIN, BacnetSession
+from gateway.interfaces._bacnet.values import Failure, RequestFailed, Target
 
 log = structlog.get_logger()
 
 GRACE = 5.0
 """Seconds beyond its timeout that an answer of the child is waited for."""
-START_WITHIN = 30.0
-"""Seconds that somebody without a session waits for a child to start."""
 PATIENCE = 30.0
 """Seconds that a network's thread may be silent: it looks around each second, and waits for a child that ends."""
-MOST_NOTICES = 10_000
-"""Notices kept for a device thread that does not take them; the oldest go first."""
 STARTING = "the BACnet network is starting"
 
 
@@ -275,191 +256,3 @@ class Network:
             return ""
         self._thread.join(timeout)
         return self._thread.name if self._thread.is_alive() else ""
-
-
-class BacnetSession:
-    """See ``values.Session``."""
-
-    def __init__(self, network: Network, number: int, target: Target, alarm: Callable[[], None], in_flight: int) -> None:
-        self.number = number
-        self.alarm = alarm
-        self._network = network
-        self._target = target
-        self._in_flight = in_flight
-        self._facts: Facts | None = None
-        self._wishes: dict[Ref, tuple[int, bool]] = {}
-        self._notices: deque[Notice] = deque(maxlen=MOST_NOTICES)
-
-    def facts(self) -> Facts | None:
-        """What ``find`` has found."""
-        return self._facts
-
-    def find(self, timeout: float = 3.0) -> Facts:
-        """Ask the device who it is; a network that starts is waited for, as it would end again if its only user left."""
-        order = {"do": "find", "session": self.number, "timeout": timeout}
-        answer = self._network.ask(order, timeout, START_WITHIN)
-        self._facts = wire.unpack_facts(answer)
-        return self._facts
-
-    def read(
-        self, refs: Sequence[Ref], *, multiple: bool = True, timeout: float = 3.0, retries: int = 1
-    ) -> list[Item | Failure]:
-        """One request."""
-        assert multiple or len(refs) == 1
-        question = {
-            "do": "read",
-            "session": self.number,
-            "refs": [wire.pack_ref(ref) for ref in refs],
-            "multiple": multiple,
-            "timeout": timeout,
-            "retries": retries,
-        }
-        return [wire.unpack_answer(answer) for answer in self._network.ask(question, timeout)]
-
-    def write(
-        self,
-        ref: Ref,
-        datatype: str,
-        value: Value,
-        priority: int | None = None,
-        *,
-        deadline: float,
-        timeout: float = 3.0,
-    ) -> None:
-        """Write once."""
-        try:
-            data = write_request(ref, datatype, value, priority).hex()
-        except Unfit as error:
-            raise RequestFailed(Failure("not_sent", str(error))) from None
-        question = {
-            "do": "write",
-            "session": self.number,
-            "data": data,
-            "deadline": None if math.isinf(deadline) else deadline,
-            "timeout": timeout,
-        }
-        self._network.ask(question, timeout)
-
-    def subscribe(self, ref: Ref, *, lifetime: int, confirmed: bool) -> None:
-        """Have changes of an object told."""
-        self._wishes[ref] = (lifetime, confirmed)
-        self._network.tell(self._wish(ref))
-
-    def unsubscribe(self, ref: Ref) -> None:
-        """Have no more changes told."""
-        if self._wishes.pop(ref, None) is not None:
-            self._network.tell({"do": "unsubscribe", "session": self.number, "ref": wire.pack_ref(ref)})
-
-    def notices(self) -> list[Notice]:
-        """What has come since the last call."""
-        notices = []
-        while self._notices:
-            notices.append(self._notices.popleft())
-        return notices
-
-    def leave(self) -> None:
-        """Use the session no more."""
-        self._network.leave(self)
-
-    # ---- for the network
-
-    def joining(self) -> wire.Message:
-        """The order by which a child learns of the session."""
-        target = wire.pack_target(self._target)
-        return {"do": "join", "session": self.number, "target": target, "in_flight": self._in_flight}
-
-    def wishes(self) -> list[wire.Message]:
-        """The orders by which a child learns of its subscriptions."""
-        return [self._wish(ref) for ref in list(self._wishes)]
-
-    def _wish(self, ref: Ref) -> wire.Message:
-        lifetime, confirmed = self._wishes[ref]
-        wanted = {"ref": wire.pack_ref(ref), "lifetime": lifetime, "confirmed": confirmed}
-        return {"do": "subscribe", "session": self.number, **wanted}
-
-    def hear(self, message: wire.Message) -> None:
-        """A notice of the child."""
-        self._notices.append(_notice(message))
-        self.alarm()
-
-    def went_down(self, failure: Failure) -> None:
-        """The child is gone, and with it the subscriptions until the next is up."""
-        self._notices.extend(Lapsed(ref, failure) for ref in list(self._wishes))
-        self.alarm()
-
-
-def _notice(message: wire.Message) -> Notice:
-    if message["tell"] == "restarted":
-        return Restarted()
-    ref = wire.unpack_ref(message["ref"])
-    if message["tell"] == "lapsed":
-        return Lapsed(ref, wire.unpack_failure(message["failure"]))
-    items = {number: wire.unpack_item(item) for number, item in message["items"]}
-    return Changed(ref, items, message["received"])
-
-
-class BacnetNetworks:
-    """See ``values.Networks``; ``problem`` is told what keeps networks down, or None when that is over."""
-
-    def __init__(self, defaults: Options, clock: Clock, problem: Callable[[str | None], None] = lambda words: None) -> None:
-        self._defaults = defaults
-        self._clock = clock
-        self._problem = problem
-        self._lock = threading.Lock()
-        self._networks: dict[str, Network] = {}
-        self._problems: dict[str, str] = {}
-
-    def join(self, local: Local, target: Target, alarm: Callable[[], None], *, in_flight: int = 1) -> BacnetSession:
-        """A session at a network."""
-        return self._network(local).join(target, alarm, in_flight)
-
-    def who_is(
-        self, local: Local, low: int | None, high: int | None, address: str | None, timeout: float = 3.0
-    ) -> list[Facts]:
-        """The devices that answer a Who-Is."""
-        question = {"do": "who_is", "low": low, "high": high, "address": address, "timeout": timeout}
-        return [wire.unpack_facts(facts) for facts in self._network(local).visit(question, timeout)]
-
-    def time_sync(self, local: Local, address: str | None, wall: float, utc: bool) -> None:
-        """Tell the time."""
-        self._network(local).visit({"do": "time_sync", "address": address, "wall": wall, "utc": utc}, GRACE)
-
-    def late(self, now: float) -> list[str]:
-        """The names of threads that have been silent for too long at a boot clock time."""
-        with self._lock:
-            networks = list(self._networks.values())
-        return [network.thread_name for network in networks if network.late(now)]
-
-    def stop(self, timeout: float) -> list[str]:
-        """End all networks; the names of threads that did not end in time."""
-        with self._lock:
-            networks = list(self._networks.values())
-        for network in networks:
-            network.stop()
-        until = self._clock.now() + timeout
-        return [name for network in networks if (name := network.ended(max(0.0, until - self._clock.now())))]
-
-    def _tell(self, name: str, words: str | None) -> None:
-        with self._lock:
-            before = dict(self._problems)
-            if words is None:
-                self._problems.pop(name, None)
-            else:
-                self._problems[name] = words
-            if self._problems != before:
-                self._problem("; ".join(self._problems.values()) or None)
-
-    def _network(self, local: Local) -> Network:
-        options = self._defaults.at(local)
-        if not options.address:
-            none = 'no local address is given: set bacnet.address in the settings, or "local_interface" in driver_config'
-            raise RequestFailed(Failure("unreachable", none))
-        with self._lock:
-            network = self._networks.get(options.name)
-            if network is None:
-                network = Network(options, self._clock, lambda words: self._tell(options.name, words))
-                self._networks[options.name] = network
-            if network.options != options:
-                other = f"BACnet at {options.name} is in use with another mask or BBMD: give all its devices the same"
-                raise RequestFailed(Failure("unreachable", other))
-            return network

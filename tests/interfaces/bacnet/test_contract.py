@@ -9,7 +9,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces.bacnet import Interface
 from gateway.interfaces.base import Environment
 from gateway.testing import InterfaceContract, Peer

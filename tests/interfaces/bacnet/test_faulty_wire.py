@@ -17,7 +17,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Item, Local, Ref, RequestFailed, Target
 from tests.integration.waiting import PATIENCE, scaled
 from tests.interfaces.bacnet.simulator import free_udp_port

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks, BacnetSession
+from gateway.interfaces._bacnet.networks import BacnetNetworks
+from gateway.interfaces._bacnet.session import BacnetSession
 from gateway.interfaces._bacnet.values import Changed, Failure, Item, Local, Ref, RequestFailed, Target
 from tests.integration.waiting import eventually
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port

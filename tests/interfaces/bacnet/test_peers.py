@@ -14,7 +14,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Changed, Item, Local, Notice, Ref, RequestFailed, Target
 from tests.integration.waiting import eventually
 from tests.interfaces.bacnet.rusty import DEVICE_ID, rusty_device

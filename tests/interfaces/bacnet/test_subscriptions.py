@@ -9,7 +9,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks, BacnetSession
+from gateway.interfaces._bacnet.networks import BacnetNetworks
+from gateway.interfaces._bacnet.session import BacnetSession
 from gateway.interfaces._bacnet.values import Changed, Item, Lapsed, Local, Notice, Ref, Restarted, Target
 from gateway.interfaces._bacnet.writing import context_number, object_octets
 from tests.integration.waiting import eventually

@@ -19,8 +19,9 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet import life
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks, BacnetSession
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.services import write_request
+from gateway.interfaces._bacnet.session import BacnetSession
 from gateway.interfaces._bacnet.values import Changed, Failure, Item, Lapsed, Local, Ref, RequestFailed, Target
 from tests.integration.waiting import PATIENCE, eventually
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
@@ -208,7 +209,7 @@ GATEWAY = """
 import sys
 from gateway.clock import SystemClock
 from gateway.interfaces._bacnet.life import Options
-from gateway.interfaces._bacnet.network import BacnetNetworks
+from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Local, Target
 networks = BacnetNetworks(Options(address="127.0.0.1/8", port=int(sys.argv[1])), SystemClock())
 session = networks.join(Local(), Target(1), lambda: None)
