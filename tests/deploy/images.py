@@ -138,7 +138,7 @@ class Buildah:
     def inside(self, process: int, words: Sequence[str]) -> list[str]:
         """The command that runs words in the container whose ``run`` is that process."""
         user = [f"--setuid={USER}", f"--setgid={USER}"]
-        env = ["/usr/bin/env", "-i", *self.config()["Env"]]
+        env = ["/usr/bin/env", "--chdir=/", "-i", *self.config()["Env"]]
         return ["nsenter", f"--target={process}", "--mount", "--root", *user, *env, *words]
 
     def remove(self) -> None:
