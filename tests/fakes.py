@@ -210,7 +210,7 @@ class FakeLink:
     asked: list[list[Subscription]] = field(default_factory=list)
     sent: list[Outgoing] = field(default_factory=list)
 
-    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None) -> None:
+    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None, hold: bool = False) -> None:
         """One packet, and what follows it at once."""
         self.asked.append(list(subscriptions))
         self.sent += [then] if then else []

@@ -34,6 +34,8 @@ CONNECT_WITHIN = 60.0
 """Seconds in which there is a connection or none: to look a name up may take long when the network is away."""
 SHUT = 0.2
 """Seconds after which the gate is asked again."""
+HOLD = 0.5
+"""Seconds in which a broker takes a subscription and the message behind it, and queues up what it keeps for us."""
 WINDOW = 10
 """Publishes in flight: more bring nothing on a LAN, and some brokers take no more."""
 REFUSED_TOLD = 100
@@ -80,7 +82,7 @@ class Link:
         self._give_up = 0.0
         self._wake_fd = -1
         self._lock = threading.Lock()
-        self._commands: list[tuple[tuple[Subscription, ...], tuple[str, ...], Outgoing | None]] = []
+        self._commands: list[tuple[tuple[Subscription, ...], tuple[str, ...], Outgoing | None, bool]] = []
         self._reset()
         self.refused_filters: list[str] = []
         self.errors = 0
@@ -94,6 +96,7 @@ class Link:
         self._flights = Flights(self._clock)
         self._filters: dict[int, tuple[str, ...]] = {}
         self._refused_topics: set[str] = set()
+        self._deaf_until = 0.0
 
     # ---- from other threads
 
@@ -130,19 +133,20 @@ class Link:
             self._woken = True
             os.eventfd_write(self._wake_fd, 1)
 
-    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None) -> None:
+    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None, hold: bool = False) -> None:
         """Subscribe in one packet; lost, like all subscriptions, with the connection.
 
-        ``then`` is published at once: the broker reads it before anything that we say to what it sends.
+        ``then`` is published at once: the broker reads it before anything that we say to what it sends. With ``hold``
+        nothing is read for HOLD seconds after it.
         """
         with self._lock:
-            self._commands.append((tuple(subscriptions), (), then))
+            self._commands.append((tuple(subscriptions), (), then, hold))
         self.wake()
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """Undo subscriptions."""
         with self._lock:
-            self._commands.append(((), tuple(filters), None))
+            self._commands.append(((), tuple(filters), None, False))
         self.wake()
 
     # ---- the thread
@@ -191,9 +195,10 @@ class Link:
             self._send(client)
             if client.sock is not sock:
                 return  # lost while sending
-            poller.register(sock, select.POLLIN | (select.POLLOUT if client.wants_write else 0))
+            deaf = max(0.0, self._deaf_until - self._clock.now())
+            poller.register(sock, (0 if deaf else select.POLLIN) | (select.POLLOUT if client.wants_write else 0))
             self._worker.pulse.due = self._clock.now() + TICK
-            ready = dict(poller.poll(TICK * 1000))
+            ready = dict(poller.poll(min(TICK, deaf or TICK) * 1000))
             self._watch(client, begun)
             if self._wake_fd in ready:
                 if self._linger and not self._flights:
@@ -231,7 +236,7 @@ class Link:
     def _send_commands(self, client: Client) -> None:
         with self._lock:
             commands, self._commands = self._commands, []
-        for subscriptions, filters, then in commands:
+        for subscriptions, filters, then, hold in commands:
             if filters:
                 client.unsubscribe(filters)
             mid = client.subscribe(subscriptions) if subscriptions else None
@@ -239,6 +244,8 @@ class Link:
                 self._filters[mid] = tuple(s.filter for s in subscriptions)
             if then is not None:
                 self._publish(client, then)
+            if hold:
+                self._deaf_until = self._clock.now() + HOLD
 
     def _publish(self, client: Client, message: Outgoing) -> None:
         topic_bytes = len(message.topic.encode())

@@ -13,6 +13,8 @@ from gateway.topics import Topics, path_fault
 
 log = structlog.get_logger()
 
+FEW = 100
+"""Configs that every broker has room for; of more than that it is asked a second time, to be sure that they are all."""
 CURE = "raise the broker's limit of queued messages (mosquitto.conf: max_queued_messages 1000000) and restart it"
 
 
@@ -55,6 +57,8 @@ class Configs:
         self._bad_paths.forget()
         filters = self._topics.config_filters(self._scope)
         whole = self._replay.run(Subscription(f, qos=0) for f in filters)
+        if whole and len(self._replayed) > FEW:
+            whole = self._replay.run((Subscription(f, qos=0) for f in filters), hold=True)
         cut = not whole and self._replay.reads_back  # without its sentinel nothing is known of it, and that is told already
         if cut:
             self._fill()

@@ -108,6 +108,20 @@ def test_a_broker_that_cuts_the_replay_is_found_out(own_broker: Callable[..., Ow
         eventually(lambda: missing in client.request(f"rpc/ops/list_devices/{edge.id}").result, "it runs", 20)
 
 
+@pytest.mark.parametrize(("limit", "points", "count"), [(10, 400, 300), (100, 100, 1000)])
+def test_a_cut_is_found_out_however_fast_we_read(
+    own_broker: Callable[..., OwnBroker], site: Site, limit: int, points: int, count: int
+) -> None:
+    """A broker that drops in the middle of a replay, and has room again for its end, is told."""
+    broker = own_broker(STOCK | {"max_queued_messages": str(limit)})
+    retain(broker.url, [(f"{site.prefix}/config/devices/{path}", big(points)) for path in PATHS[:count]])
+    client = quiet(site, broker)
+    edge = site.gateway(url=str(broker.url))
+    told = eventually(lambda: problems(client, edge), "it is told", 60)
+    print(told)
+    assert "max_queued_messages" in told["replay_cut"]
+
+
 def test_whose_the_devices_are_is_read_whole_though_the_broker_cuts(
     own_broker: Callable[..., OwnBroker], site: Site
 ) -> None:

@@ -34,6 +34,8 @@ class FakeBroker:
         self.retained: dict[str, bytes] = {}
         self.cuts: set[str] = set()
         self.reads_back = True
+        self.has_room = True
+        """Whether it has room for all when nobody reads."""
 
     def put(self, topic: str, payload: Any) -> None:
         """Retain a message; text, bytes or JSON."""
@@ -52,7 +54,7 @@ class FakeLink:
         self.filters: list[str] = []
         self.log: list[str] = []
 
-    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None) -> None:
+    def subscribe(self, subscriptions: Iterable[Subscription], then: Outgoing | None = None, hold: bool = False) -> None:
         """Replay what is retained, and the message that is published to the sentinel."""
         wanted = list(subscriptions)
         self.filters += [s.filter for s in wanted if s.filter not in self.filters]
@@ -61,7 +63,8 @@ class FakeLink:
         for topic, payload in self.broker.retained.items():
             if any(matches(name, topic) for name in names):
                 self.hear(Message(topic, payload, retain=True))
-        if then is not None and self.broker.reads_back and not self.broker.cuts.intersection(names):
+        cut = self.broker.cuts.intersection(names) or (hold and not self.broker.has_room)
+        if then is not None and self.broker.reads_back and not cut:
             self.hear(Message(then.topic, then.payload))
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
