@@ -62,7 +62,7 @@ class Manager:
         self._data = data
         self._stopping = stopping
         self._ending: dict[str, Spec] = {}
-        self._last_good = LastGood(disk, board.problem)
+        self._last_good = LastGood(disk, clock, board.problem)
         self._verdicts = Verdicts(topics, catalog, fleet, board, self._last_good)
         self.new_claims = NewClaims(clock)
         self.alive: Callable[[], None] = lambda: None
@@ -73,6 +73,11 @@ class Manager:
     def load(self, in_scope: Callable[[str], bool]) -> None:
         """Read the last good configs from disk; they are used by ``run_stored`` or when a new config is bad."""
         self._last_good.load(in_scope)
+
+    def mend(self) -> None:
+        """Try again what the disk has refused."""
+        if self._last_good.retry():
+            self.run_stored()
 
     def close(self) -> None:
         """The last thing: let go of the disk."""

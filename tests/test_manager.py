@@ -14,6 +14,7 @@ from gateway.claims import Claims
 from gateway.dataqueue import DataQueue
 from gateway.fleet import Fleet
 from gateway.interfaces.base import Environment
+from gateway.lastgood import EVERY
 from gateway.manager import Manager
 from gateway.model import Learned, Message, Outgoing
 from gateway.ownership import SETTLING
@@ -56,6 +57,10 @@ class Disk:
 
     def load(self) -> list[StoredDevice]:
         """Everything."""
+        return list(self.devices.values())
+
+    def peek(self) -> list[StoredDevice]:
+        """Everything, also while it is broken."""
         return list(self.devices.values())
 
     def save(self, devices: Iterable[StoredDevice]) -> None:
@@ -542,3 +547,63 @@ def test_a_disk_that_fails_later_is_told_and_its_cure_too(rig: Rig) -> None:
     rig.disk.broken = False
     rig.config(config("b"))
     assert rig.sent()["gateways/edge-1/status"]["problems"] == []
+
+
+def test_what_the_disk_refused_is_kept_when_it_is_back(rig: Rig) -> None:
+    """Without a further change: what was accepted is there, what was removed is not."""
+    rig.disk.devices["C/B/E"] = StoredDevice("C/B/E", config(), "edge-1", {}, 0.0)
+    rig.load()
+    rig.disk.broken = True
+    rig.config(config("a"))
+    rig.manager.config("C/B/E", b"")
+    rig.manager.mend()
+    assert rig.board.problems() == {"state_unusable": "the disk is full"}
+    rig.disk.broken = False
+    rig.manager.mend()
+    assert set(rig.disk.devices) == {"C/B/E"}  # it is not tried all the time
+    rig.clock.advance(EVERY)
+    rig.manager.mend()
+    assert set(rig.disk.devices) == {PATH}
+    assert rig.board.problems() == {}
+
+
+def test_a_device_that_comes_back_meanwhile_is_kept(rig: Rig) -> None:
+    """Its removal was not written, and is not any more."""
+    rig.load()
+    rig.config(config("a"))
+    rig.disk.broken = True
+    rig.manager.config(PATH, b"")
+    rig.config(config("b"))
+    rig.disk.broken = False
+    rig.clock.advance(EVERY)
+    rig.manager.mend()
+    assert rig.disk.devices[PATH].payload == config("b")
+
+
+def test_devices_run_from_a_disk_that_can_only_be_read(rig: Rig) -> None:
+    """It is told, and when it can be written, what was learned meanwhile is kept."""
+    rig.disk.devices[PATH] = StoredDevice(PATH, config(), "edge-1", {}, 0.0)
+    rig.disk.broken = True
+    rig.load()
+    assert rig.fleet.spec(PATH) is not None
+    rig.learned("holding 7: refused")
+    rig.disk.broken = False
+    rig.clock.advance(EVERY)
+    rig.manager.mend()
+    assert rig.disk.devices[PATH].learned == ("holding 7: refused",)
+
+
+def test_devices_run_from_a_disk_that_comes_late(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were not known before; what came from the broker meanwhile is newer."""
+    for name in "DE":
+        rig.disk.devices[f"C/B/{name}"] = StoredDevice(f"C/B/{name}", config("a"), "edge-1", {}, 0.0)
+    rig.disk.broken = True
+    monkeypatch.setattr(rig.disk, "peek", list)
+    rig.load()
+    rig.config(config("b"))
+    rig.disk.broken = False
+    rig.clock.advance(EVERY)
+    rig.manager.mend()
+    rig.judge()
+    assert sorted(rig.fleet.paths()) == [PATH, "C/B/E"]
+    assert rig.disk.devices[PATH].payload == config("b")

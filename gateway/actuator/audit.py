@@ -1,7 +1,7 @@
 """The audit log: what was written, refused, given back, leased and overridden, by whom; told on MQTT and kept in files.
 
 Two files of JSON lines, of which the older is dropped when the newer is full: the log is bounded. An event that can not be
-kept is counted and told, and whoever had something to do with a device goes on.
+kept now waits for the disk, and whoever had something to do with a device goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ MAX_BYTES = 4 * 1024 * 1024
 """Bytes that each of the two files may have."""
 MAX_LIST = 1000
 """Events that are listed at most."""
+MAX_WAITING = 1000
+"""Events that wait for a disk that can not be written; the oldest are lost, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,9 @@ class Audit:
         self._publish = publish
         self._lock = threading.Lock()
         self._torn = True  # whether the last line may be half of one, as a crash leaves it
+        self._waiting: deque[bytes] = deque()
         self.lost = 0
-        """Events that are not in the files."""
+        """Events that will never be in the files."""
         self.problem: str | None = None
         """Why the newest event could not be kept; None if it could."""
 
@@ -69,12 +73,14 @@ class Audit:
         with self._lock:  # the order in the files is that on MQTT
             payload = dump(self._body(event))
             self._publish(event, payload)
-            try:
-                self._append(payload + b"\n")
-            except OSError as error:
-                self._failed(error.strerror or "an error without words")
-            else:
-                self.problem = None
+            self._waiting.append(payload + b"\n")
+            self._flush()
+
+    def retry(self) -> None:
+        """Keep what waits for the disk, if there is anything; never raises."""
+        with self._lock:
+            if self._waiting:
+                self._flush()
 
     def list(self, since: float | None = None, limit: int = 100, device: str | None = None) -> list[dict[str, Any]]:
         """The newest events, newest last: after ``since`` (wall clock seconds), of one device if it is given."""
@@ -106,6 +112,16 @@ class Audit:
             "id": event.id,
         }
 
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                self._append(self._waiting[0])
+                self._waiting.popleft()
+        except OSError as error:
+            self._failed(error.strerror or "an error without words")
+        else:
+            self.problem = None
+
     def _append(self, line: bytes) -> None:
         with self._path.open("ab", buffering=0) as file:
             size = file.tell()
@@ -119,12 +135,18 @@ class Audit:
         self._append(line)
 
     def _failed(self, reason: str) -> None:
-        self.lost += 1
         if self.problem is None:
             log.error("an event could not be kept in the audit log", file=str(self._path), reason=reason)
-        self.problem = f"events can not be kept in {self._path}: {reason}"
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+            self.lost += 1
+        lost = f"; {self.lost} are lost" if self.lost else ""
+        self.problem = f"events can not be kept in {self._path} and wait for that: {reason}{lost}"
 
     def _newest_first(self) -> Iterator[bytes]:
+        with self._lock:
+            waiting = list(self._waiting)
+        yield from reversed(waiting)
         for path in (self._path, self._older):
             try:
                 with self._lock:

@@ -9,6 +9,7 @@ import structlog
 from gateway.actuator.collectors import Collectors
 from gateway.actuator.desk import Desk
 from gateway.actuator.journal import JournalError
+from gateway.actuator.mender import Mender
 from gateway.actuator.writes import Heartbeat
 from gateway.clock import Clock
 from gateway.device import Device
@@ -29,12 +30,15 @@ LONGEST_WAIT = 1.0
 class Clerk:
     """One thread; ``wake`` may be called from any other."""
 
-    def __init__(self, settings: Actuator, clock: Clock, desk: Desk, fleet: Fleet, collectors: Collectors) -> None:
+    def __init__(
+        self, settings: Actuator, clock: Clock, desk: Desk, fleet: Fleet, collectors: Collectors, mender: Mender
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._desk = desk
         self._fleet = fleet
         self._collectors = collectors
+        self._mender = mender
         self._changed = threading.Condition()
         self._woken = False
         self._stopping = False
@@ -91,6 +95,7 @@ class Clerk:
             self._next_heartbeat = now + self._settings.heartbeat_interval
             self._heartbeats()
         self._collectors.sweep()
+        self._mender.work()
         return min(due, self._next_announcement, self._next_heartbeat)
 
     def _advance(self) -> float:

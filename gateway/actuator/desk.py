@@ -66,6 +66,8 @@ class Desk:
         self._disk = threading.Lock()
         self._fences = count()
         self._ready = False
+        self.troubled = False
+        """Whether the journal could not be written when it was last tried."""
         self._stopped = False
 
     def now(self) -> Now:
@@ -79,10 +81,7 @@ class Desk:
         with self._disk:
             if self._ready:
                 return
-            moved = self.journal.open()
-            if moved is not None:
-                log.error("the journal was damaged and is set aside", file=str(moved.path), reason=moved.reason)
-                self._problem("journal_set_aside", f"{moved.reason}; it is kept as {moved.path.name}")
+            self._open_journal()
             self._fences = count(self.journal.raise_epoch() * 2**32 + 1)
             tasks, overrides = self.journal.tasks() or {}, self.journal.overrides() or []
         self.reverts.load()
@@ -92,6 +91,20 @@ class Desk:
         self.reverts.review()  # devices may run already, if the journal could not be opened before
         self._herald.of_before(tasks.get("in_force", []))
         self.keep_tasks()
+
+    def reopen(self) -> None:
+        """The disk has refused something: look whether the journal is whole, and go on with it. Raises JournalError."""
+        if self._ready:
+            with self._disk:
+                self._open_journal()
+        else:
+            self.open()
+
+    def _open_journal(self) -> None:
+        moved = self.journal.open()
+        if moved is not None:
+            log.error("the journal was damaged and is set aside", file=str(moved.path), reason=moved.reason)
+            self._problem("journal_set_aside", f"{moved.reason}; it is kept as {moved.path.name}")
 
     def _restore(self, tasks: dict[str, Any], overrides: list[dict[str, Any]]) -> None:
         try:
@@ -126,7 +139,9 @@ class Desk:
 
     def unusable(self, error: JournalError | None) -> None:
         """The journal can not be written, or with None: it can again."""
-        self._problem("journal_unusable", f"{error.message}; no leases, no writes under them" if error else None)
+        if error is not None or self.troubled:
+            self._problem("journal_unusable", f"{error.message}; no leases, no writes under them" if error else None)
+        self.troubled = error is not None
 
     # ---- the right to write
 
@@ -177,7 +192,12 @@ class Desk:
 
     def request(self, task_id: Any, holder: str, priority: Any, requests: Any) -> Outcome:
         """VOLTTRON's request_new_schedule."""
-        return self._changing(lambda now: self._book.request(task_id, holder, priority, requests, now))
+
+        def undo(outcome: Outcome, now: Now) -> None:
+            if outcome.ok:
+                self._book.release(task_id, holder, now)
+
+        return self._changing(lambda now: self._book.request(task_id, holder, priority, requests, now), undo)
 
     def cancel(self, task_id: Any, holder: str, keep: bool) -> Outcome:
         """VOLTTRON's request_cancel_schedule; with ``keep`` what the task has written stays."""
@@ -192,7 +212,7 @@ class Desk:
                     raise Overridden(f"an override is in force on {path}: nobody writes")
             return self._book.acquire(holder, devices, duration, priority, now)
 
-        return self._changing(act)
+        return self._changing(act, lambda told, now: self._book.release(told["task_id"], holder, now))
 
     def renew(self, task_id: str, holder: str, duration: Any) -> dict[str, Any]:
         """A later end. Raises LeaseLost, LeasedByOther, BadRequest, Unavailable."""
@@ -226,12 +246,22 @@ class Desk:
             for path in self._book.devices() - set(self._devices.paths()):
                 self.drop(path, by)
 
-    def _changing(self, act: Callable[[Now], T]) -> T:
+    def _changing(self, act: Callable[[Now], T], undo: Callable[[T, Now], object] = lambda _result, _now: None) -> T:
+        """Change the leases and have it on disk; ``undo`` is for what must not be so if the disk refuses."""
         self.ready()
+        if self.troubled:
+            self.keep_tasks()  # nobody is to lose a lease to somebody who then has none
         with self.lock:
             result = act(self.now())
-        self.keep_tasks()
-        self.wake()
+        try:
+            self.keep_tasks()
+        except JournalError as error:
+            self.unusable(error)
+            with self.lock:
+                undo(result, self.now())
+            raise
+        finally:
+            self.wake()
         return result
 
     def keep_tasks(self) -> None:
@@ -267,6 +297,13 @@ class Desk:
         for override in lifted:
             self._overridden(override, "off", by)
 
+    def keep_overrides(self) -> None:
+        """Write down what is in force. Raises JournalError."""
+        with self._disk:
+            with self.lock:
+                state = self._overrides.state()
+            self.journal.keep_overrides(state)
+
     def patterns(self) -> dict[str, str | None]:
         """The patterns in force, each with its end."""
         with self.lock:
@@ -283,11 +320,8 @@ class Desk:
         return bool(covering) and not any(override.failsafe for override in covering)
 
     def _overridden(self, override: Override, what: str, by: str) -> None:
-        with self._disk:
-            with self.lock:
-                state, patterns = self._overrides.state(), self._overrides.patterns(self.now())
-            self.journal.keep_overrides(state)
-        self._herald.override(override, what, by, patterns)
+        self.keep_overrides()
+        self._herald.override(override, what, by, self.patterns())
         self.wake()
 
     # ---- the passing of time, on the clerk's thread

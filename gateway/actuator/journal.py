@@ -12,12 +12,10 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import starmap
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from gateway.clock import Clock
 from gateway.errors import Unavailable
@@ -94,6 +92,7 @@ class Journal:
         self._clock = clock
         self._fault_point = fault_point
         self._file = Database(path, _LAYOUT)
+        self._moved: MovedAside | None = None  # and what is whole in it not yet saved
         self._lock = threading.Lock()
         self._writes: dict[tuple[str, str, int | None], OpenWrite] = {}
         self._needs: dict[tuple[str, str, int | None], set[str]] = {}  # the documents of each
@@ -203,14 +202,24 @@ class Journal:
     # ---- the file
 
     def _open(self) -> MovedAside | None:
-        moved = self._file.open()
-        if moved is None and self._is_whole():
+        self._moved = self._file.open() or self._moved
+        if self._moved is None and not self._is_whole():
+            self._moved = self._file.start_again("the journal is damaged: an entry does not fit its checksum")
+        if self._moved is None:
             return None
-        moved = moved or self._file.start_again("the journal is damaged: an entry does not fit its checksum")
-        saved = list(_salvage(moved.path))
-        if saved:
-            self._put(*saved)
+        saved = list(self._salvage(self._moved.path))
+        self._put(*saved)
+        moved, self._moved = self._moved, None
         return MovedAside(moved.path, f"{moved.reason}; {len(saved)} entries of it are saved")
+
+    def _salvage(self, path: Path) -> Iterator[_Row]:
+        """The entries of a damaged file that can be read and fit their checksums."""
+        try:
+            with self._file.peek(path) as db:
+                for row in filter(_fits, db.execute("SELECT * FROM entries")):  # a column's name may be damaged, too
+                    yield row[0].decode(), row[1].decode(), row[2]
+        except (sqlite3.Error, UnicodeError):  # what follows can not be read; the latter when SQLite quotes damaged bytes
+            return
 
     def _hold(self, write: OpenWrite, rows: Iterable[_Row]) -> None:
         self._writes[write.key] = write
@@ -266,17 +275,6 @@ def _checked(kind: str, key: str, body: bytes) -> tuple[str, str, bytes, int]:
 def _fits(row: tuple[Any, ...]) -> bool:
     """Whether an entry of ``_ALL`` is what was written; damage may have changed the types, too."""
     return len(row) == 4 and all(isinstance(part, bytes) for part in row[:3]) and _crc(*row[:3]) == row[3]
-
-
-def _salvage(path: Path) -> Iterator[_Row]:
-    """The entries of a damaged file that can be read and fit their checksums."""
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-            db.text_factory = bytes
-            for row in filter(_fits, db.execute("SELECT * FROM entries")):  # a column's name may be damaged, too
-                yield row[0].decode(), row[1].decode(), row[2]
-    except (sqlite3.Error, UnicodeError):  # what follows can not be read; the latter when SQLite quotes damaged bytes
-        return
 
 
 def _write_rows(write: OpenWrite) -> list[_Row]:

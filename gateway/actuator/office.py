@@ -13,6 +13,7 @@ from gateway.actuator.collectors import Collectors
 from gateway.actuator.desk import Desk
 from gateway.actuator.journal import Journal, JournalError
 from gateway.actuator.lease_methods import LeaseMethods
+from gateway.actuator.mender import Mender
 from gateway.actuator.methods import WriteMethods
 from gateway.actuator.notices import Notices
 from gateway.actuator.places import Places
@@ -62,7 +63,7 @@ class Office:
         self.desk.reverts.places = self.places
         self.desk.reverts.waits = self.desk.waits
         fleet.keeper = self.places
-        self.clerk = Clerk(settings, clock, self.desk, fleet, self.collectors)
+        self.clerk = Clerk(settings, clock, self.desk, fleet, self.collectors, Mender(self.desk, clock, board.problem))
         self.desk.wake = self.clerk.wake
         self._clock: Clock = clock
         self._methods = WriteMethods(clock, names, self.desk, settings.lease_required)

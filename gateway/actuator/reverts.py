@@ -84,6 +84,7 @@ class Reverts:
         self._changed = changed
         self._paid = paid
         self._open: dict[Key, OpenPoint] = {}
+        self._unwritten: set[Key] = set()  # given back, and the disk has refused to know it
         self._lost: dict[Key, OpenWrite] = {}  # their configuration can not be had: nobody knows how to give them back
         self.waits: Callable[[str], bool] = lambda _path: False
         """Whether the reverts of a device wait, for the end of an override."""
@@ -131,6 +132,8 @@ class Reverts:
 
     def open(self, entry: OpenWrite, spec: Spec, register: Register) -> bool:
         """A leased write is about to leave: journal it. Whether it is the first of its point. Raises JournalError."""
+        if entry.key in self._unwritten:  # or the value from before would be that of the time before
+            self._write_closed(entry.key)
         with self._lock:
             new = entry.key not in self._open
             if new:
@@ -243,9 +246,29 @@ class Reverts:
     def _close(self, key: Key) -> None:
         try:
             self._journal.close_write(*key)
-        except JournalError as error:  # at the next start it is given back once more, which changes nothing
+        except JournalError as error:
             log.error("a revert could not be journalled", device=key[0], point=key[1], reason=error.message)  # noqa: TRY400
+            with self._lock:
+                self._unwritten.add(key)
         self._forget(key)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the disk does not know yet what was given back."""
+        return bool(self._unwritten)
+
+    def settle(self) -> None:
+        """Have the disk know what it refused to: after a restart these points would be given back once more.
+
+        Raises JournalError.
+        """
+        for key in sorted(self._unwritten, key=str):
+            self._write_closed(key)
+
+    def _write_closed(self, key: Key) -> None:
+        self._journal.close_write(*key)
+        with self._lock:
+            self._unwritten.discard(key)
 
     def _forget(self, key: Key) -> None:
         with self._lock:

@@ -75,6 +75,7 @@ class Duplicates:
         self._gone: dict[tuple[str, str], Seen] = {}
         self._next_sweep = 0.0
         self._problem: str | None = None
+        self._loaded = False
 
     def load(self) -> None:
         """What an earlier process has seen; of what it had not answered nobody knows the outcome."""
@@ -83,10 +84,13 @@ class Duplicates:
         except JournalError as error:
             self._tell(error.message)
             return
+        self._loaded = True
         for row in rows:
             self._restore(row)
 
     def _restore(self, row: SeenRequest) -> None:
+        if self._get(row.requester, row.key) is not None:
+            return  # the disk came late, and we know better
         left = min(row.until - self._clock.wall(), LONGEST_DEADLINE)  # the wall clock may have been set back
         if row.answer is None:
             answer = answer_of(None, LOST, None)
@@ -117,7 +121,7 @@ class Duplicates:
         with self._lock:
             self._sweep()
             new, gone = list(self._new.values()), list(self._gone.values())
-            if not new and not gone:
+            if not new and not gone and self._problem is None:
                 return False
             rows, gone_rows = [s.row() for s in new], [s.row() for s in gone]
             self._new, self._gone = {}, {}
@@ -129,6 +133,8 @@ class Duplicates:
                 self._again(new, gone)
             return False
         self._tell(None)
+        if not self._loaded:
+            self.load()
         return any(row.answer is not None for row in rows)
 
     def _again(self, new: list[Seen], gone: list[Seen]) -> None:

@@ -8,15 +8,24 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gateway.errors import GatewayError
 
-_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PASSING = _BUSY | {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+}
 """Results that say nothing against what the file holds: another file in its place would fare no better."""
 
 
@@ -27,8 +36,9 @@ _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
 def is_passing(error: BaseException | None) -> bool:
-    """Whether an error says nothing against what the file holds."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+    """Whether an error says nothing against what the file holds; a file that is shorter than it should be is damaged."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in _PASSING and code != sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 class _Damaged(Exception):
@@ -67,6 +77,9 @@ class Database:
         self._path = path
         self._layout = layout
         self._db: sqlite3.Connection | None = None
+        self._moved: MovedAside | None = None
+        self.in_use = False
+        """Whether it could not be opened because another process has it."""
 
     def open(self) -> MovedAside | None:
         """Open the file, or begin one; one that is damaged, or of a newer version, is moved aside first and told.
@@ -75,20 +88,31 @@ class Database:
         """
         try:
             self._connect()
-            return None
         except _Damaged as damage:
-            reason = str(damage)
-        return self.start_again(reason)
+            return self.start_again(str(damage))
+        moved, self._moved = self._moved, None
+        return moved
 
     def start_again(self, reason: str) -> MovedAside:
-        """Move the file aside and begin another. Raises the layout's error."""
+        """Move the file aside and begin another. Raises the layout's error; a later ``open`` tells of the move then."""
         self.close()
-        moved = MovedAside(self._move_aside(), reason)
+        self._moved = moved = MovedAside(self._move_aside(), reason)
         try:
             self._connect()
         except _Damaged as damage:
             raise self._layout.error(str(damage)) from damage
+        self._moved = None
         return moved
+
+    @contextmanager
+    def peek(self, path: Path | None = None) -> Iterator[sqlite3.Connection]:
+        """Look into the file, or into one that was moved aside, without writing anything; it may be damaged.
+
+        Raises sqlite3.Error. What a crash has left in the log beside it is not seen.
+        """
+        with closing(sqlite3.connect(f"file:{quote(str(path or self._path))}?mode=ro&immutable=1", uri=True)) as db:
+            db.text_factory = bytes
+            yield db
 
     def close(self) -> None:
         """Close the file; may be called at any time."""
@@ -138,21 +162,40 @@ class Database:
                     opened.execute("ROLLBACK")
 
     def _connect(self) -> None:
+        self.close()
         existed = os.path.exists(self._path)  # noqa: PTH110 - unlike Path.exists, never raises
         try:
-            # Others see to it that one thread at a time is in here, so any thread may.
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            for pragma in self._layout.pragmas:
-                self._db.execute(f"PRAGMA {pragma}")
-            self._check(self._db, existed)
+            self._begin(existed)
         except (sqlite3.Error, UnicodeError) as error:  # the latter when SQLite quotes damaged bytes
+            self._undo(existed)
+            self.in_use = getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
             raise (self._layout.error if is_passing(error) else _Damaged)(self._words(error)) from error
+        except OSError as error:
+            self._undo(existed)
+            raise self._layout.error(f"{self._layout.name} {self._path}: {error.strerror}") from error
+        self.in_use = False
+
+    def _begin(self, existed: bool) -> None:
+        # Others see to it that one thread at a time is in here, so any thread may.
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        for pragma in self._layout.pragmas:
+            self._db.execute(f"PRAGMA {pragma}")
+        self._check(self._db, existed)
+
+    def _undo(self, existed: bool) -> None:
+        """A file that could not be begun is none: the next try would take it for one that was cut."""
+        self.close()
+        try:
+            if not existed:
+                self._path.unlink(missing_ok=True)
+        except OSError:
+            pass  # then there is one
 
     def _check(self, db: sqlite3.Connection, existed: bool) -> None:
         name, schema = self._layout.name, self._layout.schema
         if existed and self._write_version() > _WRITE_VERSION:  # SQLite would read it, and refuse each write
             raise _Damaged(f"the {name} is damaged, or of a newer format of SQLite: it can not be written")
-        (found,) = db.execute("PRAGMA quick_check(1)").fetchone() if self._layout.check else ("ok",)
+        (found,) = db.execute("PRAGMA integrity_check(1)").fetchone() if self._layout.check else ("ok",)
         if found != "ok":
             raise _Damaged(f"the {name} is damaged: {found}")
         (version,) = db.execute("PRAGMA user_version").fetchone()

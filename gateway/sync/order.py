@@ -94,6 +94,7 @@ class Order:
         if self.synced and (claims := self._manager.new_claims.due()):
             self._owners.settle(claims)
         if self.booted and not self.over:
+            self._manager.mend()
             self._judge(self._manager.ready())
 
     def boot(self) -> None:

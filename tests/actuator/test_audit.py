@@ -103,19 +103,34 @@ def test_a_later_process_goes_on(rig: Rig):
 
 
 def test_an_event_that_can_not_be_kept_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch):
-    """It still goes to MQTT, it is counted, and with room again the log goes on."""
+    """It still goes to MQTT, it waits and can be listed, and with room again it is kept, in order."""
     rig.tell(1)
     aside = rig.path.rename(rig.path.with_suffix(".aside"))
     rig.path.mkdir()
     rig.tell(2, 3)
 
-    assert (rig.audit.lost, len(rig.published)) == (2, 3)
+    assert (rig.audit.lost, len(rig.published)) == (0, 3)
+    assert rig.news() == [2, 3]
     assert rig.audit.problem is not None
     assert "Is a directory" in rig.audit.problem
     rig.path.rmdir()
     aside.rename(rig.path)
+    rig.audit.retry()
+    assert (rig.audit.lost, rig.audit.problem, Rig(rig.path.parent).news()) == (0, None, [1, 2, 3])
     rig.tell(4)
-    assert (rig.audit.lost, rig.audit.problem, rig.news()) == (2, None, [1, 4])
+    assert rig.news() == [1, 2, 3, 4]
+
+
+def test_not_endlessly_many_events_wait(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    """The oldest are lost, counted and told."""
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    rig.path.mkdir()
+    rig.tell(1, 2, 3, 4)
+    assert rig.audit.lost == 2
+    assert "2 are lost" in str(rig.audit.problem)
+    rig.path.rmdir()
+    rig.tell(5)
+    assert rig.news() == [3, 4, 5]
 
 
 def test_a_line_without_room_spoils_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch):
@@ -131,10 +146,9 @@ def test_a_line_without_room_spoils_no_other(rig: Rig, monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_blocks_nobody(tmp_path: Path):
-    """An append without room fails at once and is counted."""
+    """An append without room fails at once and is told."""
     rig = Rig(tmp_path)
     rig.path.symlink_to("/dev/full")
     rig.tell(1)
 
-    assert rig.audit.lost == 1
     assert "No space left" in str(rig.audit.problem)

@@ -195,6 +195,23 @@ def test_without_a_journal_duplicates_are_known_until_a_restart(rig: Rig):
     assert [row.answer is not None for row in rig.keeper.seen()] == [True]
 
 
+def test_a_journal_that_comes_late_is_read_late(rig: Rig):
+    """What an earlier process has seen is known then, and what this one has seen since is not mixed up with it."""
+    rig.ask(SET, b"1", correlation=b"old")
+    rig.calls[0].ticket.finish(1.0)
+    rig.idle()
+    rig.keeper.failure = JournalError("the disk is full")
+    later = rig.restarted()
+    later.ask(SET, b"2", correlation=b"new")
+    rig.keeper.failure = None
+    later.idle()
+    assert later.troubles[-1] is None
+    later.ask(SET, b"1", correlation=b"old")
+    assert (len(later.calls), later.bodies) == (1, [{"result": 1.0}])
+    later.calls[0].ticket.finish(2.0)
+    assert later.bodies[-1] == {"result": 2.0}
+
+
 def test_what_is_over_is_forgotten(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """After the deadline, and beyond the newest of a requester; on disk too."""
     monkeypatch.setattr(module, "NEWEST", 3)

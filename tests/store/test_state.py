@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.store.documents import sha256
+from gateway.store.sqlite import Database
 from gateway.store.state import StateDb, StateError, StoredDevice
+from tests.integration.waiting import scaled
 
 A = StoredDevice(
     "C/B/a",
@@ -147,7 +151,7 @@ def test_the_journal_of_a_file_goes_with_it(path: Path):
 
     assert moved is not None
     assert moved.path.with_name("state.db.broken-1-wal").stat().st_size > 0
-    assert db.load() == []
+    assert db.load() == [A]  # taken over, as it is whole
     db.close()
     other.close()
 
@@ -195,6 +199,139 @@ def test_a_file_of_version_1_is_brought_to_this_one(path: Path):
     newer = replace(old, learned=("holding 7: refused",))
     saved(path, newer).close()
     assert reopened(path) == [newer]
+
+
+def test_a_file_of_version_2_is_brought_to_this_one(path: Path):
+    """Its devices have no checksums, and get them when they are saved."""
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            """
+            CREATE TABLE devices (
+                path TEXT PRIMARY KEY, payload BLOB NOT NULL, owner TEXT, links TEXT NOT NULL, accepted_at REAL NOT NULL,
+                learned TEXT NOT NULL DEFAULT '[]'
+            ) STRICT;
+            CREATE TABLE documents (hash TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+            PRAGMA user_version = 2;
+            """
+        )
+        links = f'{{"r.csv": "{sha256(b"x")}"}}'
+        db.execute("INSERT INTO devices VALUES ('C/B/b', x'7b7d', 'edge-1', ?, 5.0, '[\"a: refused\"]')", (links,))
+        db.execute("INSERT INTO documents VALUES (?, x'78')", (sha256(b"x"),))
+    old = StoredDevice("C/B/b", b"{}", "edge-1", {"r.csv": b"x"}, 5.0, ("a: refused",))
+    assert reopened(path) == [old]
+    saved(path, old).close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT crc FROM devices").fetchone()[0] is not None
+
+
+# ---- damage and disks that fail
+
+
+def check_damaged(path: Path, content: bytes) -> None:
+    """A file with these bytes opens, and is whole, or kept aside and told; its devices are never wrong."""
+    for old in path.parent.iterdir():
+        old.unlink()
+    path.write_bytes(content)
+    db = StateDb(path)
+    moved = db.open()
+    found = {device.path: device for device in db.load()}
+    assert all(device in (A, B) for device in found.values())
+    if moved is None:
+        assert len(found) == 2
+    else:
+        assert moved.path.exists()
+        assert moved.reason
+    db.save([A])
+    db.close()
+
+
+def test_a_file_that_is_cut_is_never_silently_empty(path: Path):
+    """Cut at any byte it is kept aside and told, and the gateway goes on."""
+    saved(path, A, B).close()
+    whole = path.read_bytes()
+    for size in sorted({0, 1, 99, 100, 4096, len(whole) - 1, *random.Random(1).sample(range(len(whole)), scaled(1000))}):
+        check_damaged(path, whole[:size])
+
+
+def test_a_flipped_bit_is_noticed(path: Path):
+    """Wherever it lies, devices are as they were, or the file is kept aside and told."""
+    saved(path, A, B).close()
+    whole = path.read_bytes()
+    used = [i for i, byte in enumerate(whole) if byte]
+    chance = random.Random(2)
+    for _ in range(scaled(2000)):
+        content = bytearray(whole)
+        content[chance.choice(used)] ^= 1 << chance.randrange(8)
+        check_damaged(path, bytes(content))
+
+
+def test_whole_devices_are_saved_from_a_damaged_file(path: Path):
+    """One damaged device does not take the others with it."""
+    saved(path, A, B).close()
+    whole = path.read_bytes()
+    assert whole.count(b'{"a": 1}') == 1
+    path.write_bytes(whole.replace(b'{"a": 1}', b'{"a": 2}'))
+    db = StateDb(path)
+    moved = db.open()
+    assert moved is not None
+    assert "1 devices of it are saved" in moved.reason
+    assert db.load() == [B]
+    db.close()
+
+
+def test_a_move_is_told_when_the_disk_is_back(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file that was moved aside, with no room for another one, is told of once there is; nothing is silently empty."""
+    saved(path, A, B).close()
+    path.write_bytes(path.read_bytes().replace(b'{"a": 1}', b'{"a": 2}'))
+    db = StateDb(path)
+    full = StateError("no room")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    begin, tries = Database._begin, iter([True, False])
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "_begin", lambda *given: begin(*given) if next(tries) else refuse())
+        with pytest.raises(StateError, match="no room"):
+            db.open()
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "transaction", refuse)
+        with pytest.raises(StateError, match="no room"):
+            db.open()
+    moved = db.open()
+    assert moved is not None
+    assert "1 devices of it are saved" in moved.reason
+    assert db.load() == [B]
+    db.close()
+
+
+def test_a_file_that_can_only_be_read_can_be_looked_into(path: Path):
+    """The devices run, though nothing can be kept; a file that is no file has none."""
+    saved(path, A, B).close()
+    db = StateDb(path)
+    assert db.peek() == [A, B]
+    path.write_bytes(b"no database at all" * 100)
+    assert db.peek() == []
+    path.unlink()
+    assert db.peek() == []
+
+
+def test_a_file_that_can_not_be_begun_leaves_none(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The next try would take it for one that was cut."""
+    limited = sqlite3.connect
+
+    class Full(sqlite3.Connection):
+        def executescript(self, script: str) -> sqlite3.Cursor:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", lambda *a, **k: limited(*a, factory=Full, **k))
+        with pytest.raises(StateError, match="full"):
+            StateDb(path).open()
+    assert not path.exists()
+    assert reopened(path) == []
 
 
 def test_a_file_in_use_is_not_moved(path: Path, monkeypatch: pytest.MonkeyPatch):
