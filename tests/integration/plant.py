@@ -31,6 +31,7 @@ class Plant:
     def __init__(self) -> None:
         self.words = list(range(100))
         self.writes: list[Written] = []
+        self.reads = 0
         self.mute = False
         self.forget = 0
         self.most = 65535
@@ -85,6 +86,7 @@ class Plant:
     def _answer(self, body: bytes) -> bytes:
         code, address, second = unpack(">BHH", body[:5])
         if code in (3, 4):
+            self.reads += 1
             words = self.words[address : address + second]
             return pack(">BB", code, 2 * len(words)) + pack(f">{len(words)}H", *words)
         values = (second,) if code == 6 else unpack(f">{second}H", body[6:])
