@@ -174,6 +174,13 @@ def test_every_common_column_is_described_once() -> None:
 
 
 @pytest.mark.parametrize("driver", interfaces.own_types())
+def test_every_driver_is_named_where_one_looks_for_it(driver: str) -> None:
+    """The reference of the device config, that of the registry, and the README lead to the page of each driver."""
+    for document in (REFERENCE / "device-config.md", REFERENCE / "registry.md", ROOT / "README.md"):
+        assert any(link.endswith(f"drivers/{driver}.md") for link in links(document)), document
+
+
+@pytest.mark.parametrize("driver", interfaces.own_types())
 def test_every_key_and_column_of_a_driver_is_described(driver: str) -> None:
     """The page of a driver names each key of its driver_config, and its pages describe each column of its own."""
     folder, interface = ROOT / "docs" / "drivers", interfaces.load(driver)
