@@ -65,6 +65,22 @@ def test_what_the_disk_had_is_not_judged_again_when_the_broker_brings_it(catalog
     assert judged(catalog, now=2.0).verdict is not verdict
 
 
+def test_devices_with_the_same_registry_share_its_registers(catalog: Catalog) -> None:
+    """A thousand meters of one kind take the memory of one registry; other ones have their own."""
+    catalog.document("meter.csv", CSV, 0.0)
+    catalog.document("other.csv", CSV + b"b,b,,float,\n", 0.0)
+    specs = []
+    for name, link in (("D", "meter.csv"), ("E", "meter.csv"), ("F", "other.csv")):
+        catalog.config(f"C/B/{name}", config(link, interval=len(specs) + 1), "broker", 0.0)
+        verdict = judged(catalog, f"C/B/{name}").verdict
+        assert verdict is not None
+        assert verdict.spec is not None
+        specs.append(verdict.spec)
+    assert specs[0].registers is specs[1].registers
+    assert [len(spec.registers) for spec in specs] == [1, 1, 2]
+    assert [spec.device.interval for spec in specs] == [1, 2, 3]
+
+
 def test_fast_updates_are_taken_together(catalog: Catalog) -> None:
     """After a judgement the next comes half a second later, with the newest document; a flood does not put it off."""
     catalog.config("C/B/D", config(interval=1), "broker", 100.0)

@@ -55,10 +55,9 @@ class CountingPlant:
             "registry_config": "config://counting.csv",
         } | keys
 
-    def missing(self, device: int, seen: Iterable[int], excused: tuple[float, float]) -> list[int]:
-        """Readings of a device that were not seen, but for those taken between two times, and in the last two seconds."""
-        known, (since, until), newest = set(seen), excused, time.monotonic() - 2
-        taken = list(enumerate(self.answers[device], 1))
+    def missing(self, device: int, seen: Iterable[int], since: float, until: float, newest: float) -> list[int]:
+        """Readings of a device that were not seen, but for those taken between two times, or later than the newest."""
+        known, taken = set(seen), list(enumerate(self.answers[device], 1))
         return [n for n, at in taken if n not in known and not since <= at <= until and at < newest]
 
     def _accept(self) -> None:
