@@ -69,6 +69,15 @@ class OfficeMachine(RuleBasedStateMachine):
         if then >= 0:
             self.world.live(lambda: self.world.run(then))
 
+    @rule(who=holders, path=paths, variant=variants, delay=st.sampled_from([0.0, 0.5]), value=st.integers(1, 9))
+    def update(self, who: str, path: str, variant: str, delay: float, value: int) -> None:
+        """Somebody goes on writing while a configuration comes, and after it."""
+        self.work(who, path, "p", value, True, 0.0)
+        self.configure(path, variant, delay)
+        for _ in range(2):
+            self.ask(who, "set_point", f"{path}/p", value=value)
+            self.world.live(lambda: self.world.run(1.0))
+
     def mend(self, path: str) -> None:
         """The device is here, answers, and may be written."""
         self.world.plants[f"{path} a"].way = "well"
