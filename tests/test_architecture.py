@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import driver, testing
 from gateway.interfaces import own_types
 from gateway.interfaces.base import Environment
 from gateway.store.compile import compile_device
@@ -140,6 +141,13 @@ def test_tests_of_drivers_are_no_part_of_what_runs() -> None:
     """Only gateway.testing imports pytest, and nothing else of the gateway imports gateway.testing."""
     users = {path for package in ("pytest", "gateway.testing") for path in importers(package)}
     assert users == {"gateway/testing/__init__.py", "gateway/testing/contract.py"}
+
+
+def test_the_example_imports_what_is_promised_alone() -> None:
+    """A driver in a package of its own needs gateway.driver, its tests gateway.testing; what these promise is there."""
+    names = {name for path in (ROOT / "examples").rglob("*.py") for name in imported(parsed(path))}
+    assert {name for name in names if name.partition(".")[0] == "gateway"} == {"gateway.driver", "gateway.testing"}
+    assert [name for module in (driver, testing) for name in module.__all__ if not hasattr(module, name)] == []
 
 
 def test_only_topics_holds_the_roots_of_topics() -> None:

@@ -35,7 +35,7 @@ and ``Masked`` is returned while a higher one is in force. ``_relinquishes`` is 
 A device that tells values by itself: call ``self.wake`` from whatever thread hears it, and return them from ``_notices``
 (registers and raw values, oldest first). ``self.quality`` is for what a device says against values of its own.
 
-Devices behind one serial line or endpoint share a link of ``env.links`` (``_links.py``): see how ``modbus`` does it.
+Devices behind one serial line or endpoint share a link of ``env.links``, by a ``Share`` (``_links.py``), as ``modbus`` does.
 An interface belongs to one thread: no locks are needed. The constructor only stores. Retries, back-off, polling, limits,
 types, scaling, status and MQTT are the gateway's business. Any exception that is not a ``DeviceError`` is a bug: it is
 logged with its traceback, the device is marked, the others go on.

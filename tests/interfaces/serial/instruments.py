@@ -11,6 +11,7 @@ from gateway.allow import Allow
 from gateway.clock import SystemClock
 from gateway.interfaces.base import Environment
 from gateway.interfaces.serial import Interface
+from tests.integration.waiting import PATIENCE
 
 
 def env() -> Environment:
@@ -30,7 +31,7 @@ def row(name: str, pattern: str = "", request: str = "", **columns: Any) -> dict
 def make(place: Path | str | int, lent: Environment | None = None, **config: Any) -> Interface:
     """An interface to a serial port or a port of this machine's loopback, not yet open."""
     where = {"device_address": "127.0.0.1", "port": place} if isinstance(place, int) else {"device_address": str(place)}
-    return Interface(Interface.Config.model_validate({**where, "timeout": 0.3, **config}), lent or env())
+    return Interface(Interface.Config.model_validate({**where, "timeout": 0.3 * PATIENCE, **config}), lent or env())
 
 
 def points(interface: Interface, *rows: dict[str, Any]) -> list[Any]:

@@ -72,7 +72,7 @@ def test_points_of_one_request_share_an_exchange(tmp_path: Path) -> None:
 def test_an_answer_without_a_value_is_each_points_error(tmp_path: Path) -> None:
     """One that fits no pattern is bad_value and cited, one of the error pattern device_rejected."""
     with Bus(tmp_path, 1, answer=scripted({b"Q": b"OL", b"V": b"E5"})) as bus:
-        interface = make(bus.paths[0], error_pattern="E[0-9]", timeout=0.05)
+        interface = make(bus.paths[0], error_pattern="E[0-9]", timeout=0.05 * PATIENCE)
         with closing(interface):
             answer = poll(interface, points(interface, row("v", "V(.*)", "V"), WEIGHT))
             assert answer == {
@@ -122,7 +122,7 @@ def test_a_write_is_read_back(tmp_path: Path) -> None:
         row("sp", r"SP (\d+)", "SP?", Write="SP={value:.0f}", Answer="OK"),
         row("u", r"U (\d+)", "U?", Write="U={value}"),
     ]
-    with Bus(tmp_path, 1, answer=scripted(answers)) as bus, closing(make(bus.paths[0], timeout=0.1)) as interface:
+    with Bus(tmp_path, 1, answer=scripted(answers)) as bus, closing(make(bus.paths[0], timeout=0.1 * PATIENCE)) as interface:
         confirmed, unconfirmed = points(interface, *rows)
         assert interface.write(confirmed, 30.0, {}, Gate()) == 25
         answers[b"SP?"] = None
@@ -180,20 +180,21 @@ STREAMED = row("w", r"ST,GS,([-+] *[\d.]+) *kg")
 def test_the_newest_line_counts_and_no_old_one(tmp_path: Path) -> None:
     """After a pause of the polls the value is of now; when the talking stops it is an error after the silence allowed."""
     with Bus(tmp_path, 1) as bus:
-        interface = make(bus.paths[0], listen=True, max_silence=0.3)
+        silence = 0.3 * PATIENCE
+        interface = make(bus.paths[0], listen=True, max_silence=silence)
         registers = points(interface, STREAMED, row("other", r"NT,(.*) kg"))
         with closing(interface):
             interface.open()
             with Talker(bus, 0.005) as talker:
                 first = poll(interface, registers)
-                assert first["other"] == PointError("timeout", "no line that fits the Pattern for 0.3 s")
+                assert first["other"] == PointError("timeout", f"no line that fits the Pattern for {silence:g} s")
                 before = talker.weight
                 time.sleep(0.25)
                 second = poll(interface, registers)["w"]
                 assert isinstance(second, float)
                 assert second >= before + (talker.weight - before) / 2
             assert eventually(lambda: poll(interface, registers)["w"] == talker.weight, "the last line", timeout=0.2)
-            time.sleep(0.35)
+            time.sleep(silence + 0.05)
             with pytest.raises(Transient, match="no line that fits"):
                 poll(interface, registers)
 
@@ -295,16 +296,16 @@ def test_instruments_of_a_line_are_asked_in_turn(tmp_path: Path) -> None:
 
     def answer(request: bytes) -> Iterator[bytes]:
         if request[1:3] == b"01":
-            time.sleep(0.25)  # later than it may be
+            time.sleep(0.25 * PATIENCE)  # later than it may be
         yield b">" + request[1:3] + b".5\r\n"
 
     level = row("level", r">([\d.]+)", "#{address}0")
     with Bus(tmp_path, 1, answer=answer) as bus:
         lent = env()
-        made = {n: make(bus.paths[0], lent, address=f"{n:02}", timeout=0.1) for n in (1, 2, 3)}
+        made = {n: make(bus.paths[0], lent, address=f"{n:02}", timeout=0.1 * PATIENCE) for n in (1, 2, 3)}
         for interface in made.values():
             interface.open()
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(Transient):
                 poll(made[1], points(made[1], level))
             for n in (2, 3):
@@ -319,7 +320,7 @@ def test_answers_that_say_whose_they_are_keep_nobody_waiting(tmp_path: Path) -> 
     answer = scripted({b"#020": b"02:2.5"})
     with Bus(tmp_path, 1, answer=answer) as bus:
         lent = env()
-        dead, live = (make(bus.paths[0], lent, address=a, timeout=0.1) for a in ("01", "02"))
+        dead, live = (make(bus.paths[0], lent, address=a, timeout=0.1 * PATIENCE) for a in ("01", "02"))
         dead.open()
         live.open()
         begin = time.monotonic()
@@ -334,7 +335,7 @@ def test_answers_that_say_whose_they_are_keep_nobody_waiting(tmp_path: Path) -> 
 def test_a_silent_instrument_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout nothing is asked until its answer could not be late any more."""
     monkeypatch.setattr(client, "_LEAST_REST", 0.3)
-    with Bus(tmp_path, 1, answer=scripted({})) as bus, closing(make(bus.paths[0], timeout=0.05)) as interface:
+    with Bus(tmp_path, 1, answer=scripted({})) as bus, closing(make(bus.paths[0], timeout=0.05 * PATIENCE)) as interface:
         registers = points(interface, WEIGHT)
         begin = time.monotonic()
         for _ in range(2):
