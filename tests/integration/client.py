@@ -173,6 +173,11 @@ class TestClient:
         with self._changed:
             return len(self._received)
 
+    def forget(self) -> None:
+        """Let go of what has come in so far; marks of before are of no use then."""
+        with self._changed:
+            self._received.clear()
+
     def messages(self, topic_filter: str = "#", after: int = 0) -> list[Received]:
         """What has come in on topics that the filter matches, since the mark."""
         with self._changed:
