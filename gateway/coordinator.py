@@ -85,6 +85,7 @@ class Coordinator:
         )
         manager.alive = self._alive
         self._boot_at = NEVER
+        self._refused: tuple[str, ...] = ()
         self._check_due = False
         self._walk_due = False
         self._next_stats = 0.0
@@ -148,6 +149,16 @@ class Coordinator:
             self._walk_due = False
             self._order.walk()
         self._order.work()
+        self._tell_refusals()
+
+    def _tell_refusals(self) -> None:
+        """Subscriptions that the broker refuses are told; what belongs to them does not come to us."""
+        refused = (*self._data.refused_filters, *self._control.refused_filters)
+        if refused != self._refused:
+            self._refused = refused
+            more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+            told = f"the broker refuses subscriptions, see its ACL: {', '.join(refused[:5])}{more}"
+            self._board.problem("subscription_refused", told if refused else None)
 
     def _pump(self, timeout: float) -> bool:
         """Handle what has come in, waiting up to ``timeout`` seconds for it; whether a message was among it."""

@@ -84,7 +84,8 @@ class Link:
         self._lock = threading.Lock()
         self._commands: list[tuple[tuple[Subscription, ...], tuple[str, ...], Outgoing | None, bool]] = []
         self._reset()
-        self.refused_filters: list[str] = []
+        self._refusals: tuple[str, ...] = ()
+        self._told_refusals: set[str] = set()
         self.errors = 0
 
     def _reset(self) -> None:
@@ -104,6 +105,11 @@ class Link:
     def connected(self) -> bool:
         """Whether the broker has let us in."""
         return self._connected
+
+    @property
+    def refused_filters(self) -> tuple[str, ...]:
+        """The subscriptions that the broker has refused on this connection, in order."""
+        return self._refusals
 
     @property
     def reason(self) -> str:
@@ -299,6 +305,7 @@ class Link:
         self._window = min(WINDOW, receive_maximum or WINDOW)
         self._max_packet = max_packet
         self._connected = True
+        self._refusals = ()
         log.info("connected to the broker", client_id=self._client_id)
         self._on_event(Connected())
 
@@ -331,8 +338,11 @@ class Link:
     def subscribed(self, mid: int, refusals: Sequence[str | None]) -> None:
         """Tell of subscriptions that are refused, each once."""
         for name, refusal in zip(self._filters.pop(mid, ()), refusals, strict=False):
-            if refusal is not None and name not in self.refused_filters:
-                self.refused_filters.append(name)
+            if refusal is None or name in self._refusals:
+                continue
+            self._refusals += (name,)
+            if name not in self._told_refusals:
+                self._told_refusals.add(name)
                 log.error("the broker refuses a subscription", filter=name, reason=refusal)
 
     def failed(self) -> None:

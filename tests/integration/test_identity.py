@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway import healthfile
+from gateway.clock import SystemClock
 from tests.integration.brokers import OwnBroker
 from tests.integration.client import TestClient
 from tests.integration.devices import Meter, fake
@@ -73,6 +75,9 @@ def test_a_second_process_with_the_same_id_displaces_the_first(
     time.sleep(2)  # to show that nobody asks the device any more
     assert meter.requests == asked
     assert first.running
+    report = healthfile.read([first.directory / "state"])
+    assert report is not None
+    assert (report["health"], healthfile.fault(report, SystemClock().now(), strict=False)) == ("displaced", None)
     assert first.stop() == 0
 
 

@@ -50,6 +50,7 @@ class FakeLink:
         self.sender = sender
         self.sentinel = sentinel
         self.connected = False
+        self.refused_filters: tuple[str, ...] = ()
         self.coordinator: Coordinator
         self.filters: list[str] = []
         self.log: list[str] = []

@@ -207,6 +207,17 @@ def test_a_path_that_names_no_device_is_told(rig: Rig, broker: FakeBroker) -> No
     assert rig.fleet.paths() == []
 
 
+def test_refused_subscriptions_are_told(rig: Rig) -> None:
+    """Each once, as long as they are refused."""
+    rig.connect()
+    rig.control.refused_filters = ("rpc/+/ping",)
+    rig.turn(2)
+    assert "rpc/+/ping" in rig.problems()["subscription_refused"]
+    rig.control.refused_filters = ()
+    rig.turn(2)
+    assert "subscription_refused" not in rig.problems()
+
+
 def test_a_link_that_goes_in_the_middle_begins_anew(rig: Rig, broker: FakeBroker) -> None:
     """What is asked for again comes on the next connection."""
     broker.put(CONFIG + "D", config())
