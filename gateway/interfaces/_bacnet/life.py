@@ -79,6 +79,7 @@ class Life:
         self._refusal = ""
         self._silent = 0
         self._idle = 0
+        self._finishing = False
         self._began = time.monotonic()
 
     @property
@@ -98,6 +99,7 @@ class Life:
 
     def finish(self) -> None:
         """Let the child end by itself."""
+        self._finishing = True
         with self._sending, contextlib.suppress(OSError):
             self._out.shutdown(socket.SHUT_WR)
 
@@ -109,7 +111,8 @@ class Life:
         except OSError as error:
             return f"the BACnet process can not be started: {error.strerror}"
         try:
-            return self._listen(take, in_use) or self._refusal or self._last_words(in_use())
+            told = self._listen(take, in_use) or self._refusal
+            return told if told or self._finishing else self._last_words(in_use())
         finally:
             self._end()
 

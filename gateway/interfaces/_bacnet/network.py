@@ -117,16 +117,17 @@ class Network:
 
     def _put(self, message: wire.Message, pending: Pending, until: float) -> int:
         with self._lock:
-            while not self._up and not self._fault and not self._stopping and self._clock.now() < until:
-                self._lock.wait(0.5)
-            if not self._up:
-                raise RequestFailed(Failure("unreachable", self._fault or STARTING))
-            number = self._number()
-            self._pending[number] = pending
-            if not self._send({**message, "id": number}):
+            while True:
+                while not self._up and not self._fault and not self._stopping and self._clock.now() < until:
+                    self._lock.wait(0.5)
+                if not self._up:
+                    raise RequestFailed(Failure("unreachable", self._fault or STARTING))
+                number = self._number()
+                self._pending[number] = pending
+                if self._send({**message, "id": number}):
+                    return number
                 self._pending.pop(number, None)
-                raise RequestFailed(Failure("unreachable", "the BACnet network is not there"))
-            return number
+                self._up = False  # the child ends, perhaps as nobody had needed it: the next one is waited for
 
     def _number(self) -> int:
         self._numbers += 1

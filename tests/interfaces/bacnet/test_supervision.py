@@ -205,6 +205,20 @@ def test_child_ends_with_the_last_session_and_leaves_the_port(rig: Rig) -> None:
     assert [problem for problem in rig.problems if problem] == []
 
 
+def test_session_that_comes_as_the_process_ends_gets_the_next_one(rig: Rig) -> None:
+    """A process that nobody needed has just been told to end: whoever comes now waits for another, and nothing is wrong."""
+    session = rig.join()
+    session.find(20.0)
+    first = rig.pid
+    session.leave()
+    (network,) = rig.networks._networks.values()
+    assert network._life is not None
+    network._life.finish()
+    rig.join().find(20.0)
+    assert not alive(first)
+    assert [problem for problem in rig.problems if problem] == []
+
+
 GATEWAY = """
 import sys
 from gateway.clock import SystemClock
