@@ -28,12 +28,12 @@ HOSTILE = [
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_a_hostile_pattern_costs_next_to_nothing(pattern: str) -> None:
     """What takes other engines years is refused, or done in milliseconds on the longest line that there can be."""
-    begin = time.perf_counter()
+    begin = time.thread_time()
     try:
         assert compiled(pattern).fullmatch(LONGEST.decode()) is None
     except ConfigFault:
         pass
-    assert time.perf_counter() - begin < 0.05 * PATIENCE
+    assert time.thread_time() - begin < 0.05 * PATIENCE
 
 
 @pytest.mark.parametrize("pattern", ["(", r"(a)\1", "(?=a)", "a{1001}", "((a{100}){100}){100}", "a" * 501, "[z-a]"])

@@ -180,7 +180,7 @@ STREAMED = row("w", r"ST,GS,([-+] *[\d.]+) *kg")
 def test_the_newest_line_counts_and_no_old_one(tmp_path: Path) -> None:
     """After a pause of the polls the value is of now; when the talking stops it is an error after the silence allowed."""
     with Bus(tmp_path, 1) as bus:
-        silence = 0.3 * PATIENCE
+        silence = 0.6 * PATIENCE
         interface = make(bus.paths[0], listen=True, max_silence=silence)
         registers = points(interface, STREAMED, row("other", r"NT,(.*) kg"))
         with closing(interface):
@@ -268,6 +268,8 @@ def test_what_was_said_before_a_request_is_not_its_answer(tmp_path: Path) -> Non
         asked, heard = points(interface, row("v", r"V(\d+)", "V"), row("h", r"V(\d+)"))
         with closing(interface):
             interface.open()
+            interface.urgent = True
+            assert read_quietly(interface, [heard]) is None  # from now on it is listened for
             bus.say(b"\r\nV1\r\n")
             assert eventually(lambda: read_quietly(interface, [heard]), "the line") == {"h": 1}
             assert read_one(interface, asked) == 7
