@@ -106,3 +106,24 @@ def test_check_refuses_a_credentials_directory_that_is_not_there(checked, tmp_pa
 def test_a_wrong_command_line_ends_with_2(arguments):
     """A missing or bad argument, command or option is a usage error."""
     assert gateway(*arguments).code == 2
+
+
+SERVICE = """
+import sys
+from pathlib import Path
+import gateway.cli.run as command
+with command._hidden("rich"):
+    import gateway.app
+def run(settings):
+    print([name for name in ("rich", "pygments") if name in sys.modules])
+    return 0
+gateway.app.run = run
+command.run(None, "mqtt://localhost", Path("state"))
+import rich
+"""
+
+
+def test_a_running_gateway_carries_no_library_for_terminals():
+    """What a service has no use for takes none of its memory; whoever wants it later has it."""
+    done = subprocess.run([sys.executable, "-c", SERVICE], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
