@@ -26,9 +26,9 @@ AO, AV, DEVICE = 1, 2, 8
 PRIORITIES, OBJECT_LIST, NAME = 87, 76, 77
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def networks() -> Iterator[BacnetNetworks]:
-    """A network at 127.0.0.1, and nothing left of it afterwards."""
+    """A network at 127.0.0.1 for all tests, and nothing left of it afterwards."""
     networks = BacnetNetworks(Options(address="127.0.0.1/8", port=free_udp_port()), SystemClock())
     yield networks
     assert networks.stop(10.0) == []

@@ -59,13 +59,21 @@ class Rig:
             device.sendto(packet, ("127.0.0.1", network.options.port))
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """A device that a test may kill."""
+@pytest.fixture(scope="module")
+def networks() -> Iterator[BacnetNetworks]:
+    """A network at 127.0.0.1 for all tests."""
     networks = BacnetNetworks(Options(address="127.0.0.1/8", port=free_udp_port()), SystemClock())
+    yield networks
+    assert networks.stop(10.0) == []
+
+
+@pytest.fixture
+def rig(networks: BacnetNetworks) -> Iterator[Rig]:
+    """A device that a test may kill."""
     with Simulator(SimDevice(port=free_udp_port(), analog_values=50)) as simulator:
-        yield Rig(simulator, networks)
-        assert networks.stop(10.0) == []
+        rig = Rig(simulator, networks)
+        yield rig
+        rig.session.leave()
 
 
 def test_fifty_subscriptions_live_again_after_their_device_restarts(rig: Rig) -> None:
