@@ -65,6 +65,7 @@ class Manager:
         self._last_good = LastGood(disk, clock, board.problem)
         self._verdicts = Verdicts(topics, catalog, fleet, board, self._last_good)
         self.new_claims = NewClaims(clock)
+        self._concerned: set[str] = set()  # devices whose status says something because of others that were judged
         self.alive: Callable[[], None] = lambda: None
         """Called in long work: the thread lives."""
 
@@ -161,8 +162,16 @@ class Manager:
             self.alive()
             self._judge(entry, changed.get(entry.path, 0.0))
         self._last_good.save()
+        self._tell_concerned()
         self._tell_owners()
         self._verdicts.orphans()
+
+    def _tell_concerned(self) -> None:
+        """Each once, however many of those that were judged concern it: many devices may write the same registers."""
+        concerned, self._concerned = self._concerned, set()
+        for path in sorted(concerned):
+            self.alive()
+            self._verdicts.tell_again(path)
 
     def _by_links(self, entries: list[Entry]) -> dict[str, float]:
         """Running devices whose own document is the same: their reloads are spread over their interval (0 to 1)."""
@@ -239,8 +248,7 @@ class Manager:
         spec = replace(spec, learned=self._accept(entry, verdict).learned)
         self._verdicts.tell(entry, verdict, errors, spec)  # first: what the device says is told together with this verdict
         self._fleet.run(spec, settle, now + spread * spec.device.interval)
-        for other in sorted(concerned | self._verdicts.concerned(spec)):
-            self._verdicts.tell_again(other)
+        self._concerned |= concerned | self._verdicts.concerned(spec)
 
     def _fall_back(self, entry: Entry, errors: tuple[Fault, ...], settle: float) -> None:
         """The config is bad and nothing runs: run the last good one from disk, if there is one."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -607,3 +608,21 @@ def test_devices_run_from_a_disk_that_comes_late(rig: Rig, monkeypatch: pytest.M
     rig.judge()
     assert sorted(rig.fleet.paths()) == [PATH, "C/B/E"]
     assert rig.disk.devices[PATH].payload == config("b")
+
+
+def test_devices_that_concern_each_other_are_told_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of them write the same registers, the work does not grow with the cube of their number."""
+    rig.load()
+    paths = [f"C/B/d{n}" for n in range(20)]
+    again = Counter[str]()
+    really = rig.manager._verdicts.tell_again
+    monkeypatch.setattr(rig.manager._verdicts, "tell_again", lambda path: again.update([path]) or really(path))
+    rows = [{"Volttron Point Name": "a", "Point Address": 1, "Writable": True, "Modbus Register": ">H"}]
+    where = {"device_address": "127.0.0.1", "port": 50200}
+    for path in paths:
+        document = {"driver_type": "modbus", "driver_config": where, "registry_config": rows, "interval": 10}
+        rig.manager.config(path, json.dumps(document).encode())
+    rig.judge()
+    told = rig.sent()
+    assert all(len(told[f"devices/{path}/status"]["config"]["warnings"]) == 19 for path in paths)
+    assert max(again.values()) == 1
