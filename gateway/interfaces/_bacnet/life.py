@@ -98,8 +98,10 @@ class Life:
             return True
 
     def finish(self) -> None:
-        """Let the child end by itself."""
+        """Let the child end by itself; one that still starts is not waited for."""
         self._finishing = True
+        if not self._ready:
+            self._break()
         with self._sending, contextlib.suppress(OSError):
             self._out.shutdown(socket.SHUT_WR)
 
@@ -193,7 +195,7 @@ class Life:
         """Wait for the process, or kill it: none is left, and none remains as a zombie."""
         assert self._child is not None
         self._break()
-        if not self._silent > HUNG_TICKS:
+        if self._ready and not self._silent > HUNG_TICKS:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.process.wait(END_WITHIN)
         self._child.process.kill()

@@ -44,6 +44,12 @@ class Rig:
         """A session with a device."""
         return self.networks.join(Local(), Target(address=f"{address}:{self.device.port}"), lambda: None)
 
+    def child_pid(self) -> int | None:
+        """The child process, if it has begun."""
+        (network,) = self.networks._networks.values()
+        child = network._life._child if network._life else None
+        return child.process.pid if child else None
+
     @property
     def pid(self) -> int:
         """The child process."""
@@ -190,6 +196,16 @@ def _address_on_a_network() -> str:
         except OSError:
             pytest.skip("this machine is on no network")
         return str(probe.getsockname()[0])
+
+
+def test_child_that_still_starts_is_ended_at_once(rig: Rig) -> None:
+    """A gateway that stops just after its start does not wait for the BACnet process to be ready."""
+    rig.join()
+    eventually(lambda: rig.networks._networks and rig.child_pid(), "the process")
+    first, began = rig.pid, time.monotonic()
+    assert rig.networks.stop(10.0) == []
+    assert time.monotonic() - began < 0.5 * PATIENCE
+    assert not alive(first)
 
 
 def test_child_ends_with_the_last_session_and_leaves_the_port(rig: Rig) -> None:
