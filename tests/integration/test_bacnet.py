@@ -29,6 +29,7 @@ D = "C/B/D"
 AV, BV, MSV = 2, 5, 19
 ARRAY = 87
 COV_POINTS = 50
+ASKED = ("online", "degraded", "offline")
 
 
 def row(name: str, kind: str, instance: int = 1, **columns: Any) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def device(spare: Iterator[SimDevice]) -> SimDevice:
 
 def config(device: SimDevice, registry: Any, interval: float = 0.5, **driver: Any) -> dict[str, Any]:
     """The device's config, in VOLTTRON's form."""
-    given = {"device_id": device.device_id, "device_address": f"{device.address}:{device.port}", "apdu_timeout": 1}
+    given = {"device_id": device.device_id, "device_address": f"{device.address}:{device.port}", "apdu_timeout": PATIENCE}
     return {
         "driver_type": "bacnet",
         "driver_config": given | driver,
@@ -148,9 +149,10 @@ def edge(site: Site) -> GatewayProcess:
 
 
 def run(client: TestClient, device: SimDevice, rows: list[dict[str, Any]], path: str = D, **options: Any) -> None:
-    """Publish the device's documents, the registry as CSV."""
+    """Publish the device's documents, the registry as CSV, and wait until it was asked: a stack takes its time to start."""
     client.publish("config/registry.csv", csv(*rows), retain=True)
     client.publish(f"config/devices/{path}", config(device, "config://registry.csv", **options), retain=True)
+    client.wait_for(f"devices/{path}/status", lambda m: bool(m.payload) and m.json["state"] in ASKED, timeout=40)
 
 
 def ask(client: TestClient, about: str, payload: Any = b"") -> Any:

@@ -13,6 +13,7 @@ from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces.bacnet import Interface
 from gateway.interfaces.base import Environment
 from gateway.testing import InterfaceContract, Peer
+from tests.integration.waiting import PATIENCE
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
 from tests.interfaces.bacnet.test_interface import row
 
@@ -36,7 +37,11 @@ class SimulatedPeer(Peer):
 
     def __init__(self, simulator: Simulator, networks: BacnetNetworks) -> None:
         device = simulator.devices[0]
-        config = {"device_id": device.device_id, "device_address": f"{device.address}:{device.port}", "apdu_timeout": 1}
+        config = {
+            "device_id": device.device_id,
+            "device_address": f"{device.address}:{device.port}",
+            "apdu_timeout": PATIENCE,
+        }
         super().__init__(Interface, config, ROWS, SystemClock())
         self.simulator = simulator
         self.networks = networks
