@@ -11,6 +11,7 @@ from typing import Any
 from gateway import CONTRACT, __version__
 from gateway.clock import Clock, rfc3339
 from gateway.model import DeviceState, DeviceStatus, Fault, Outgoing, PointError, Register
+from gateway.ownership import RELEASED
 from gateway.payloads import dump
 from gateway.readings import error_payload
 from gateway.topics import Topics
@@ -72,6 +73,7 @@ class Board:
         self.started = rfc3339(clock.wall())
         self._lock = threading.RLock()
         self._cards: dict[str, _Card] = {}
+        self._leaving: dict[str, _Card] = {}
         self._problems: dict[str, str] = {}
         self._owned_by_other: list[str] = []
         self._debts: dict[str, int] = {}
@@ -104,6 +106,7 @@ class Board:
     def expect(self, path: str) -> None:
         """A device is about to be ours: keep what it says until there is a verdict to tell with it."""
         with self._lock:
+            self._leaving.pop(path, None)
             self._cards.setdefault(path, _Card(None, DeviceStatus(DeviceState.STARTING, self._clock.wall())))
 
     def claim(self, path: str, new: bool) -> None:
@@ -165,6 +168,24 @@ class Board:
         with self._lock:
             self._cards.pop(path, None)
             self._tell_debts()
+
+    def leave(self, path: str) -> None:
+        """The device is another gateway's: say nothing of it but that it is ``released``, when it is."""
+        with self._lock:
+            if path in self._cards:
+                self._leaving[path] = self._cards[path]
+            self.forget(path)
+
+    def released(self, path: str) -> None:
+        """We have let go of a device that we left to another gateway: that one may begin."""
+        with self._lock:
+            card = self._leaving.pop(path, None)
+            if card is None or card.config is None or not self._open:
+                return
+            reason = PointError("unavailable", "the device goes to another gateway")
+            status = replace(card.status, state=DeviceState.OFFLINE, since=self._clock.wall(), reason=reason, next_try=None)
+            payload = dump(self._device_payload(card.config, status, 0))
+            self._put(Outgoing(self._topics.status(path), payload, user=((RELEASED, self._topics.gateway_id),)))
 
     def retell(self, path: str) -> None:
         """Publish a device's topics again, although nothing has changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import orjson
 
@@ -17,19 +18,33 @@ class Claims:
         self._us = us
         self._adopt = frozenset(adopt)
         self._named: dict[str, str] = {}
+        self._left: set[str] = set()
 
     def forget_all(self) -> None:
         """A new connection: what is named has to be read again."""
         self._named.clear()
+        self._left.clear()
 
     def heard(self, path: str, message: Message) -> str | None:
         """A device's status on the broker: whom it names, or None."""
-        name = _gateway(message.payload)
+        status = _status(message.payload)
+        name = _gateway(status)
+        self._left.discard(path)
+        if name is not None and _stopped(status):
+            self._left.add(path)
         if name is None:
             self._named.pop(path, None)
         else:
             self._named[path] = name
         return name
+
+    def released(self, path: str) -> None:
+        """The gateway that had the device has let go of it."""
+        self._left.add(path)
+
+    def has_left(self, path: str) -> bool:
+        """Whether the gateway that is named is known to be at the device no more: it has let go of it, or was stopped."""
+        return path in self._left
 
     def take(self, path: str) -> None:
         """The device is ours now."""
@@ -59,10 +74,20 @@ class Claims:
         return yields(self._us, other, configured, our_adopted, said.get("adopt"), ours_new, said.get("claim") == "new")
 
 
-def _gateway(payload: bytes) -> str | None:
+def _status(payload: bytes) -> dict[str, Any]:
     try:
         status = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return None
-    name = status.get("gateway") if isinstance(status, dict) else None
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _stopped(status: dict[str, Any]) -> bool:
+    """Whether it is the status that a gateway leaves behind when it is stopped."""
+    reason = status.get("reason")
+    return status.get("state") == "offline" and isinstance(reason, dict) and reason.get("code") == "unavailable"
+
+
+def _gateway(status: dict[str, Any]) -> str | None:
+    name = status.get("gateway")
     return name if isinstance(name, str) and name else None

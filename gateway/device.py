@@ -113,6 +113,8 @@ class Device:
     def step(self) -> float:
         """Do at most one thing on the wire; the boot clock time when there is something to do again."""
         now = self.due = self._clock.now()
+        if self.work.held:
+            return self.work.asks_from
         if self.work.news:
             self._take_notices()
         if revert := self.work.next_revert(now):
@@ -163,7 +165,7 @@ class Device:
 
     def _wake(self) -> float:
         waiting = self.work.wake()
-        return waiting if self.work.closing else min(waiting, self._next_poll())
+        return waiting if self.work.closing or self.work.held else min(waiting, self._next_poll())
 
     def _take_reload(self, now: float) -> None:
         spec, self._phase, stranded = self.work.take_reload()

@@ -78,6 +78,7 @@ class Fleet:
         self._stopped = False
         self._numbers = count()
         self._settled: dict[str, float] = {}
+        self._held: dict[str, float] = {}
         self._past = Counters()
         self.sharing = Sharing(env)
         self._below: dict[str, set[str]] = defaultdict(set)
@@ -165,6 +166,13 @@ class Fleet:
         if thread is not None:
             thread.device.work.settle(until)
 
+    def hold(self, path: str, until: float) -> None:
+        """Another gateway may still be at the device: nothing is asked of it before that boot clock time."""
+        self._held[path] = until
+        thread = self._threads.get(path)
+        if thread is not None:
+            thread.device.work.hold(until)
+
     def misconfigured(self, path: str) -> None:
         """The device has no configuration that it could run on."""
         self._misconfigured.add(path)
@@ -204,6 +212,7 @@ class Fleet:
             self._start(spec, self._settled.get(path, 0.0))
         else:
             self._settled.pop(path, None)
+            self._held.pop(path, None)
             self._outlet.ended(path)
 
     def stop_all(self, deadline: float) -> list[str]:
@@ -256,6 +265,7 @@ class Fleet:
 
     def _start(self, spec: Spec, settle: float) -> None:
         device = Device(spec, self._env, self._outlet, self._phase(spec), settle)
+        device.work.hold(self._held.get(spec.path, 0.0))
         with self._starting:
             if self._stopped:
                 return

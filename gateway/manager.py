@@ -21,7 +21,7 @@ from gateway.fleet import Fleet
 from gateway.lastgood import Disk, LastGood
 from gateway.model import Fault, Learned, Outgoing
 from gateway.newclaims import NewClaims
-from gateway.ownership import Standing
+from gateway.ownership import HANDED_OVER_WITHIN, SETTLING, Standing
 from gateway.queues import ControlQueue
 from gateway.readings import retained_topics
 from gateway.store.compile import Verdict
@@ -138,6 +138,7 @@ class Manager:
         """The thread of a device is gone."""
         spec = self._ending.pop(path, None)
         self._fleet.has_ended(path)
+        self._board.released(path)
         if spec is not None and path not in self._catalog.entries:
             self._clear(path, spec)
 
@@ -206,11 +207,15 @@ class Manager:
         if free:
             entry.adopted_from = named
         others = entry.ours is False
+        left = self._claims.has_left(entry.path)
         entry.ours = True
         self._board.expect(entry.path)
         self._claims.take(entry.path)
         if free or named not in (None, self._topics.gateway_id):
-            self.new_claims.add(entry.path, taken_over=named is not None or others)
+            taken_over = named is not None or others
+            self.new_claims.add(entry.path, taken_over)
+            within = SETTLING if named is None else HANDED_OVER_WITHIN  # who is not named has yet to say that it is there
+            self._fleet.hold(entry.path, self._clock.now() + within if taken_over and not left else 0.0)
         new = entry.path in self.new_claims
         settle = float("inf") if new else 0.0
         self._board.claim(entry.path, new)
@@ -229,6 +234,12 @@ class Manager:
             else:
                 self.new_claims.again(path)
         self._tell_owners()
+
+    def released(self, path: str) -> None:
+        """The gateway that had this device has let go of it: if it is ours, it may be asked now."""
+        entry = self._catalog.entries.get(path)
+        if entry is not None and entry.ours:
+            self._fleet.hold(path, 0.0)
 
     def contested(self) -> list[str]:
         """Devices that we took for ours, and whose status has come to name another gateway since."""
@@ -286,7 +297,9 @@ class Manager:
         else:
             self._claims.take(path)
             self._board.retell(path)
-            self.new_claims.again(path)
+            if path in self.new_claims:
+                self.new_claims.again(path)
+                self._fleet.hold(path, self._clock.now() + HANDED_OVER_WITHIN)  # until the other has let go
 
     def free_status(self, path: str) -> None:
         """A device's status has been cleared: whoever claims it now has it."""
@@ -301,8 +314,10 @@ class Manager:
         if entry.ours is False:
             return
         entry.ours = False
-        self._board.forget(entry.path)
+        self._board.leave(entry.path)
         self._fleet.give_up(entry.path, abandon=entry.path in self.new_claims)
+        if self._fleet.running(entry.path) is None:
+            self._board.released(entry.path)
         self.new_claims.forget(entry.path)
         self._last_good.forget(entry.path)
 

@@ -13,6 +13,12 @@ SETTLING = 1.0
 """Seconds after a claim during which another one may still come to light. Then the status is read again, and nothing is
 written before it was found to name us still."""
 
+RELEASED = "released"
+"""User property of a status that is not retained: the last word of a gateway, which has let go of the device."""
+HANDED_OVER_WITHIN = 11.0
+"""Seconds that the new gateway of a device waits for the old one to say that it has let go: a little longer than that may
+take to give back what it has written. An old one that is not there says nothing."""
+
 
 class Standing(Enum):
     """What a device is to us."""

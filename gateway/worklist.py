@@ -31,6 +31,8 @@ class Worklist:
     def __init__(self, clock: Clock, settle: float) -> None:
         self.writes_from = settle
         """Time before which nothing is written: the claim to the device is not settled until then."""
+        self.asks_from = 0.0
+        """Time before which nothing at all is asked: another gateway may still be at the device."""
         self.reload: tuple[Spec, float, float] | None = None
         self._before: Callable[[], None] | None = None
         self.alarm: Callable[[], None] = lambda: None
@@ -88,6 +90,12 @@ class Worklist:
             self.writes_from = until
             self._changed.notify()
 
+    def hold(self, until: float) -> None:
+        """Ask nothing of the device before that time."""
+        with self._changed:
+            self.asks_from = until
+            self._changed.notify()
+
     def close(self, abandon: bool, drain_until: float) -> None:
         """Take no more requests; reverts go on until they are done, or until ``drain_until``."""
         with self._changed:
@@ -119,6 +127,11 @@ class Worklist:
         return self._clock.now() >= self.writes_from
 
     @property
+    def held(self) -> bool:
+        """Whether nothing may be asked of the device yet."""
+        return not self.closing and self._clock.now() < self.asks_from
+
+    @property
     def has_reverts(self) -> bool:
         """Whether anything is to be given back yet."""
         return any(not job.debt.over for job in list(self._reverts))
@@ -131,6 +144,8 @@ class Worklist:
 
     def wake(self) -> float:
         """When something that waits is due, or infinity."""
+        if self.held:
+            return self.asks_from
         due = [self._drain_until] if self.closing else []
         if self.reload:
             due.append(self.reload[2] if self._before else self.reload_at())
@@ -234,4 +249,4 @@ class Worklist:
             before()  # takes other locks
 
     def _has_job(self) -> bool:
-        return self.over or self.news or bool(self._reads) or bool(self._writes and self.may_write)
+        return self.over or (not self.held and (self.news or bool(self._reads) or bool(self._writes and self.may_write)))

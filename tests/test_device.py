@@ -681,6 +681,20 @@ def test_nothing_is_written_before_the_claim_is_settled() -> None:
     assert write.result == 5.0
 
 
+def test_a_device_that_another_gateway_may_be_at_is_not_asked() -> None:
+    """Until the other has let go of it, or its time is over, nothing is polled, read, written or given back."""
+    rig = Rig(A)
+    rig.device.work.hold(1_011.0)
+    read = rig.read(A)
+    assert rig.device.step() == 1_011.0
+    rig.device.wait(rig.clock.now())
+    assert rig.wire.log == []
+    rig.device.work.hold(0.0)
+    rig.wire.expect("read a", {"a": 1.0})
+    rig.device.step()
+    assert read.result.values == {"a": 1.0}
+
+
 def test_null_goes_to_the_driver() -> None:
     """A write of nothing is the driver's to understand."""
     rig = Rig(A)

@@ -10,6 +10,7 @@ from gateway.claims import Claims
 from gateway.clock import Clock
 from gateway.manager import Manager
 from gateway.model import Message
+from gateway.ownership import RELEASED
 from gateway.sync.replayer import Replayer
 from gateway.topics import Topics
 
@@ -60,6 +61,10 @@ class Owners:
 
     def heard(self, path: str, message: Message, synced: bool) -> None:
         """A status has come; before all is ``synced`` nobody has to act on it yet."""
+        if RELEASED in dict(message.user):
+            self._claims.released(path)
+            self._manager.released(path)
+            return
         named = self._claims.heard(path, message)
         entry = self._catalog.entries.get(path)
         if not synced or entry is None:

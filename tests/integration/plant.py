@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from itertools import count
 from struct import pack, unpack
 
 from gateway import localbroker
@@ -21,22 +22,36 @@ class Written:
     at: float
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One request on the wire: the number of the connection, the function code, when it came and when it was answered."""
+
+    link: int
+    function: int
+    at: float
+    done: float
+
+
 class Plant:
     """100 holding registers that hold their address; a context manager.
 
-    ``mute``: takes requests and answers none. ``forget``: so many writes are carried out and not answered. ``most``: a
-    greater value is taken for this one.
+    ``asked`` is every request, in the order of their ends. ``delay``: seconds before an answer. ``mute``: takes requests
+    and answers none. ``forget``: so many writes are carried out and not answered. ``most``: a greater value is taken for
+    this one.
     """
 
     def __init__(self) -> None:
         self.words = list(range(100))
         self.writes: list[Written] = []
         self.reads = 0
+        self.asked: list[Asked] = []
+        self.delay = 0.0
         self.mute = False
         self.forget = 0
         self.most = 65535
         self.port = 0
         self._links: list[socket.socket] = []
+        self._numbers = count()
 
     def __enter__(self) -> Plant:
         self.open()
@@ -72,10 +87,14 @@ class Plant:
             threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link: socket.socket) -> None:
+        number = next(self._numbers)
         try:
             while head := _exactly(link, 7):
+                begun = time.monotonic()
                 body = _exactly(link, unpack(">H", head[4:6])[0] - 1)
                 answer = self._answer(body)
+                time.sleep(self.delay)
+                self.asked.append(Asked(number, body[0], begun, time.monotonic()))
                 forgotten = self.forget > 0 and body[0] > 4
                 self.forget -= forgotten
                 if not (self.mute or forgotten):

@@ -198,7 +198,7 @@ def test_a_gateway_adopts_the_devices_of_another(client: TestClient, pair: Gatew
     client.online("C/B/D")
     a.kill()
     b = pair("b", adopt=[a.id])
-    client.status("C/B/D", gateway=b.id, state="online")
+    client.status("C/B/D", gateway=b.id, state="online", timeout=30)  # a can not say that it is gone: b waits for it
     mark = client.mark()
     a.start()
     online(client, a, after=mark)
