@@ -59,6 +59,12 @@ bench-bacnet: install ## measure BACnet beside Modbus
 isolation: install ## measure what dead devices do to living ones
 	@$(BIN)/python bench/isolation.py $(ARGS)
 
+soak: SECONDS ?= 600
+soak: DEVICES ?= 50
+soak: install ## all faults at once, at random, for SECONDS=600; SEED, DEVICES=50
+	@echo "seed $(SEED): repeat with make $@ SEED=$(SEED)"
+	@$(BIN)/python -m tests.soak.run --seconds $(SECONDS) --seed $(SEED) --devices $(DEVICES)
+
 LOCK := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --no-strip-extras --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 # What users may want, which is all but what is for development and demonstration.
@@ -85,4 +91,4 @@ clean: ## remove what was made, .venv too
 	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install docs demo test test-long coverage lint bench bench-bacnet isolation lock wheel sbom audit clean
+.PHONY: help install docs demo test test-long coverage lint bench bench-bacnet isolation soak lock wheel sbom audit clean

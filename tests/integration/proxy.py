@@ -73,12 +73,17 @@ class Proxy:
                 continue
             self._sockets += [client, broker]
             for source, sink, way in ((client, broker, "up"), (broker, client, "down")):
-                threading.Thread(target=self._pump, args=(source, sink, self._flow[way]), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, client, way), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, flow: threading.Event) -> None:
+    def _passing(self, client: socket.socket, way: str, data: bytes) -> None:
+        """For who wants to look: bytes of a client's connection that are about to be passed on."""
+
+    def _pump(self, source: socket.socket, sink: socket.socket, client: socket.socket, way: str) -> None:
+        flow = self._flow[way]
         try:
             while data := source.recv(int(min(65536, max(1, self.rate / 10)))):
                 flow.wait()
+                self._passing(client, way, data)
                 sink.sendall(data)
                 time.sleep(len(data) / self.rate)
         except OSError:

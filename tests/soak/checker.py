@@ -1,0 +1,168 @@
+"""Knows the truth, from the devices' own log, and finds what is not as it was promised."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+
+from tests.integration.waiting import PATIENCE
+from tests.soak.faults import Window
+from tests.soak.plant import SETTABLE, Log, Poll, Written, carried
+from tests.soak.seen import Seen
+from tests.soak.traffic import FIRST_VALUE, UNKNOWN, Book, Lease, Write
+
+LATE = 1.0 * PATIENCE
+"""Seconds from a lease's end to the revert on the wire, if the device answers and the gateway runs."""
+FRESH = 2.0
+"""Seconds before the look in which a reading may still be on its way."""
+LEASED = {address for name, (address, _) in SETTABLE.items() if name in "st"}
+REFUSED = {"bad_request", "busy", "lease_lost", "leased_by_other", "lease_required", "overridden", "timeout"}
+REFUSED |= {"device_offline", "unavailable", "unknown_device"}
+"""Codes of a write that was not sent."""
+
+
+@dataclass
+class Verdict:
+    """What was looked at (``checks``), and what was found wrong, by kind of check."""
+
+    checks: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    latest_revert: float = 0.0
+
+    def check(self, kind: str, fine: object, what: object = "") -> None:
+        """Count a check, and keep what is wrong."""
+        self.checks[kind] += 1
+        if not fine:
+            self.faults[kind].append(str(what))
+
+
+def judge(log: Log, book: Book, seen: Seen, lossy: Sequence[Window], slow: Sequence[Window]) -> Verdict:
+    """All checks."""
+    verdict, now = Verdict(), time.monotonic()
+    _readings(verdict, log, seen, lossy, now)
+    _reads(verdict, log, book)
+    _writes(verdict, log, book)
+    _reverts(verdict, log, book, slow)
+    _owners(verdict, log)
+    return verdict
+
+
+def missing(log: Log, seen: Seen, lossy: Iterable[Window], until: float) -> list[Poll]:
+    """Readings that nobody was told, but for those in windows, and the newest."""
+    windows: dict[int, list[Window]] = defaultdict(list)
+    for window in lossy:
+        for unit in window.units:
+            windows[unit].append(window)
+    return [
+        poll
+        for poll in log.polls
+        if poll.number not in seen.delivered[poll.unit]
+        and poll.at < until - FRESH
+        and not any(window.since <= poll.at <= window.until for window in windows[poll.unit])
+    ]
+
+
+def at_rest(log: Log) -> bool:
+    """Whether every register that leases write holds what it held at first."""
+    return all(words[address] < FIRST_VALUE for words in log.words.values() for address in LEASED)
+
+
+def _readings(verdict: Verdict, log: Log, seen: Seen, lossy: Sequence[Window], now: float) -> None:
+    given = {(poll.unit, poll.number): poll for poll in log.polls}
+    wall = time.time() - time.monotonic()
+    for unit, readings in list(seen.delivered.items()):
+        for number, reading in list(readings.items()):
+            poll = given.get((unit, number))  # none: the unit took its time, and was heard all the same
+            fine = poll is None or (reading.held == poll.held and abs(reading.wall - poll.at - wall) < 2.0 * PATIENCE)
+            verdict.check("values are those of the registers", fine, f"{reading} is not {poll}")
+    for each in seen.wrong:
+        verdict.check("values are those of the registers", False, each)
+    lost = missing(log, seen, lossy, now)
+    verdict.checks["readings are delivered"] += len(log.polls)
+    verdict.faults["readings are delivered"] += map(str, lost)
+    verdict.check("readings come in order", not seen.disorder, seen.disorder)
+
+
+def _reads(verdict: Verdict, log: Log, book: Book) -> None:
+    newest = {poll.unit: poll.number for poll in log.polls}
+    for unit, address, asked in book.reads:
+        if asked.result is not None:
+            number = (asked.result - carried(unit, address, 0)) & 0xFFFF
+            verdict.check("values that are asked for are the register's", number <= newest.get(unit, 0) + 1000, asked)
+
+
+def _writes(verdict: Verdict, log: Log, book: Book) -> None:
+    taken = Counter((write.unit, write.address, write.value) for write in log.writes)
+    for write in book.writes:
+        times, codes = taken[write.unit, write.address, write.value], {_code(answer) for answer in write.asked.answers}
+        what = f"{write.unit} {write.address} {write.value}: {times} times, {write.asked.answers}"
+        verdict.check("no write is made twice", times <= 1, what)
+        if "ok" in codes:
+            verdict.check("a write that is answered with a value was made", times == 1, what)
+        elif codes and codes <= REFUSED:
+            verdict.check("a write that is refused was not made", times == 0, what)
+    known = {(write.unit, write.address, write.value) for write in book.writes}
+    strangers = [write for write in log.writes if write.value >= FIRST_VALUE and _key(write) not in known]
+    verdict.check("nothing is written that nobody asked for", not strangers, strangers)
+
+
+def _reverts(verdict: Verdict, log: Log, book: Book, slow: Sequence[Window]) -> None:
+    by_value = {(write.unit, write.address, write.value): write for write in book.writes}
+    for (unit, address), written in _by_register(log):
+        runs = [list(run) for _, run in groupby(written, lambda w: _lease_number(by_value, w))]
+        leases = [number for run in runs if (number := _lease_number(by_value, run[0])) is not None]
+        what = f"unit {unit} register {address}: {[(w.value, round(w.at, 2)) for w in written]}"
+        for run, after in pairwise([*runs, []]):
+            lease = _lease(by_value, run[0])
+            if lease is not None:
+                verdict.check("what is leased is given back", after and after[0].value < FIRST_VALUE, what)
+                _in_time(verdict, lease, run[-1], after, slow)
+        verdict.check("no lease writes after its revert", len(leases) == len(set(leases)), what)
+
+
+def _in_time(verdict: Verdict, lease: Lease, last: Written, after: list[Written], slow: Sequence[Window]) -> None:
+    if not after or lease.how == UNKNOWN:
+        return
+    end = max(lease.ended, last.at)
+    windows = [w for w in slow if lease.unit in w.units and w.since <= after[0].at and end <= w.until]
+    late = after[0].at - end
+    if not windows:
+        verdict.latest_revert = max(verdict.latest_revert, late)
+        verdict.check(f"given back in time after: {lease.how}", late < LATE, f"{late:.2f} s: {lease}, {last}")
+    verdict.checks[f"leases that wrote and ended by: {lease.how}"] += 1
+
+
+def _owners(verdict: Verdict, log: Log) -> None:
+    spans = sorted(log.spans, key=lambda span: (span.unit, span.first))
+    for one, two in pairwise(spans):
+        if one.unit == two.unit:
+            verdict.check("one connection at a time asks a device", one.last <= two.first, (one, two))
+
+
+def _by_register(log: Log) -> Iterable[tuple[tuple[int, int], list[Written]]]:
+    found: dict[tuple[int, int], list[Written]] = defaultdict(list)
+    for write in log.writes:
+        if write.address in LEASED:
+            found[write.unit, write.address].append(write)
+    return found.items()
+
+
+def _lease(by_value: dict[tuple[int, int, int], Write], written: Written) -> Lease | None:
+    write = by_value.get(_key(written))
+    return write.lease if write is not None else None
+
+
+def _lease_number(by_value: dict[tuple[int, int, int], Write], written: Written) -> int | None:
+    lease = _lease(by_value, written)
+    return id(lease) if lease is not None else None  # two gateways may give out the same task id
+
+
+def _key(written: Written) -> tuple[int, int, int]:
+    return written.unit, written.address, written.value
+
+
+def _code(answer: dict) -> str:
+    return "ok" if "result" in answer else str(answer["error"]["code"])
