@@ -287,8 +287,11 @@ class Manager:
 
     # ---- letting go
 
-    def foreign_status(self, path: str, yields: bool) -> None:
-        """Another gateway's status for a device has come: give the device up, or stand by our claim."""
+    def foreign_status(self, path: str, yields: bool, live: bool = True) -> None:
+        """Another gateway's status for a device has come: give the device up, or stand by our claim.
+
+        One that is not ``live`` was retained: its gateway may have let go of the device since.
+        """
         entry = self._catalog.entries[path]
         if yields:
             log.warning("the device goes to another gateway", device=path, gateway=self._claims.named(path))
@@ -299,6 +302,7 @@ class Manager:
             self._board.retell(path)
             if path in self.new_claims:
                 self.new_claims.again(path)
+            if live and path in self.new_claims.taken_over:
                 self._fleet.hold(path, self._clock.now() + HANDED_OVER_WITHIN)  # until the other has let go
 
     def free_status(self, path: str) -> None:

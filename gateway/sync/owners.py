@@ -77,6 +77,7 @@ class Owners:
         elif entry.ours:
             configured = entry.verdict.gateway if entry.verdict else None
             new = path in self._manager.new_claims
-            self._manager.foreign_status(path, self._claims.yields(named, configured, entry.adopted_from, message, new))
+            yields = self._claims.yields(named, configured, entry.adopted_from, message, new)
+            self._manager.foreign_status(path, yields, live=not message.retain)
         else:
             self._catalog.mark(entry, self._clock.now())

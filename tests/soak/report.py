@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from tests.soak.checker import Verdict
 
 SHOWN = 5
+LONG = 300.0
+"""Seconds of a run from which on the growth of memory in its second half is told."""
 
 
 @dataclass
@@ -16,6 +18,11 @@ class Memory:
     """Resident MiB of a process over the seconds."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def told(self) -> str:
+        """The slope for people; of a few minutes it says nothing."""
+        return f"{self.slope:+.2f} MiB/h" if self.samples[-1][0] >= LONG else f"not told below {LONG:g} s"
 
     @property
     def slope(self) -> float:
@@ -57,7 +64,7 @@ class Report:
         for name, (threads, files, resident) in self.after.items():
             was = self.before[name]
             yield f"{name}: {was[0]} threads, then {threads}; {was[1]} files, then {files};"
-            yield f"  {was[2]:.1f} MiB, then {resident:.1f}; late half {self.memory[name].slope:+.2f} MiB/h"
+            yield f"  {was[2]:.1f} MiB, then {resident:.1f}; late half {self.memory[name].told}"
         for name, found in self.broken.items():
             yield f"\nBROKEN: {name}"
             yield from (f"  {each[:1500]}" for each in found[:SHOWN])

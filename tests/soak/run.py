@@ -25,6 +25,10 @@ SETTLE = 60.0 * PATIENCE
 """Seconds at most until all is online, or all is at rest: a device that was away is tried again after at most 30."""
 
 
+SHORT = 60.0
+"""Runs below these seconds have their faults closer together."""
+
+
 class Soak:
     """One run in a directory."""
 
@@ -73,7 +77,7 @@ class Soak:
             while time.monotonic() < begun + self._seconds:
                 faults.step()
                 self._sample(time.monotonic() - begun)
-                time.sleep(faults.random.uniform(0.2, 1.5))
+                time.sleep(faults.random.uniform(0.1, 0.6 if self._seconds < SHORT else 1.5))
         finally:
             faults.heal()
             for user in users:
