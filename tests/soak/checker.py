@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 
 from tests.integration.waiting import PATIENCE
 from tests.soak.faults import Window
-from tests.soak.plant import SETTABLE, Log, Poll, Written, carried
+from tests.soak.plant import SETTABLE, Log, Poll, Span, Written, carried
 from tests.soak.seen import Seen
 from tests.soak.traffic import FIRST_VALUE, UNKNOWN, Book, Lease, Write
 
@@ -18,6 +18,8 @@ LATE = 1.0 * PATIENCE
 """Seconds from a lease's end to the revert on the wire, if the device answers and the gateway runs."""
 FRESH = 2.0
 """Seconds before the look in which a reading may still be on its way."""
+TOGETHER = 1.0
+"""Seconds in which a connection goes on with a device although another one has asked it meanwhile: both are at it."""
 LEASED = {address for name, (address, _) in SETTABLE.items() if name in "st"}
 REFUSED = {"bad_request", "busy", "lease_lost", "leased_by_other", "lease_required", "overridden", "timeout"}
 REFUSED |= {"device_offline", "unavailable", "unknown_device"}
@@ -136,10 +138,13 @@ def _in_time(verdict: Verdict, lease: Lease, last: Written, after: list[Written]
 
 
 def _owners(verdict: Verdict, log: Log) -> None:
-    spans = sorted(log.spans, key=lambda span: (span.unit, span.first))
-    for one, two in pairwise(spans):
-        if one.unit == two.unit:
-            verdict.check("one connection at a time asks a device", one.last <= two.first, (one, two))
+    turns: dict[int, list[Span]] = defaultdict(list)
+    for span in log.spans:
+        turns[span.unit].append(span)
+    for spans in turns.values():
+        for one, _, again in zip(spans, spans[1:], spans[2:], strict=False):
+            both = one.link == again.link and again.first - one.last < TOGETHER
+            verdict.check("one connection at a time asks a device", not both, (one, again))
 
 
 def _by_register(log: Log) -> Iterable[tuple[tuple[int, int], list[Written]]]:

@@ -51,7 +51,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Span:
-    """From when to when one connection asked a unit."""
+    """From when to when one connection asked a unit, with no other in between."""
 
     unit: int
     link: int
@@ -76,18 +76,28 @@ class Units:
         self.words = {unit: [0] * 10 + [rest for _, rest in SETTABLE.values()] for unit in numbers}
         self.polls: list[Poll] = []
         self.writes: list[Written] = []
-        self.spans: dict[tuple[int, int], list[float]] = {}
+        self.spans: list[Span] = []
+        self._newest: dict[int, list[float]] = {}
         self._numbers = dict.fromkeys(numbers, 0)
 
     def log(self) -> Log:
         """A copy of everything so far."""
-        spans = [Span(*key, *span) for key, span in self.spans.items()]
-        return Log(self.polls.copy(), self.writes.copy(), spans, {unit: words.copy() for unit, words in self.words.items()})
+        newest = [Span(unit, int(link), first, last) for unit, (link, first, last) in self._newest.items()]
+        return Log(
+            self.polls.copy(),
+            self.writes.copy(),
+            self.spans + newest,
+            {unit: words.copy() for unit, words in self.words.items()},
+        )
 
     def answer(self, unit: int, link: int, body: bytes) -> tuple[bytes, Poll | None]:
         """The reply to a request (MODBUS Application Protocol V1.1b3, section 6), and the reading that it is."""
         now = time.monotonic()
-        self.spans.setdefault((unit, link), [now, now])[1] = now
+        newest = self._newest.setdefault(unit, [link, now, now])
+        if newest[0] != link:
+            self.spans.append(Span(unit, int(newest[0]), newest[1], newest[2]))
+            self._newest[unit] = newest = [link, now, now]
+        newest[2] = now
         code, address, second = unpack(">BHH", body[:5])
         if code not in (3, 4):
             self._write(unit, address, (second,) if code == 6 else unpack(f">{second}H", body[6:]), now)

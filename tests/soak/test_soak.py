@@ -78,9 +78,12 @@ def test_what_is_not_given_back_is_found() -> None:
 
 
 def test_two_at_one_device_are_found() -> None:
-    """Connections that ask a unit in one span of time."""
-    log = Log([], [], [Span(1, 7, 0.0, 5.0), Span(1, 8, 4.0, 6.0), Span(2, 8, 4.0, 6.0)], {})
-    assert broken(log, Book()) == {"one connection at a time asks a device"}
+    """Connections that ask a unit in turns, one of them not for long enough in between to have let go of it."""
+    first, second = Span(1, 7, 0.0, 5.0), Span(1, 8, 5.1, 5.2)
+    assert broken(Log([], [], [first, second, Span(1, 7, 5.3, 6.0)], {}), Book()) == {
+        "one connection at a time asks a device"
+    }
+    assert broken(Log([], [], [first, second, Span(1, 7, 9.0, 9.5), Span(2, 7, 5.3, 6.0)], {}), Book()) == set()
 
 
 def test_a_lost_reading_and_a_wrong_one_are_found() -> None:
