@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway import CONTRACT, __version__
 from gateway.clock import Clock, rfc3339
+from gateway.masking import masked
 from gateway.model import DeviceState, DeviceStatus, Fault, Outgoing, PointError, Register
 from gateway.ownership import RELEASED
 from gateway.payloads import dump
@@ -250,7 +251,7 @@ class Board:
             if message is None:
                 self._problems.pop(code, None)
             else:
-                self._problems[code] = message
+                self._problems[code] = masked(message)
             self.tell_gateway()
 
     def problems(self) -> dict[str, str]:
@@ -317,7 +318,15 @@ def meta_payload(
 ) -> bytes:
     """The ``meta`` topic: what a UI needs to know of a device's points, and what its driver has found out about it."""
     points = {register.name: point_meta(register) for register in registers}
-    return dump({"gateway": gateway_id, "driver": driver, "interval": interval, "points": points, "learned": learned})
+    return dump(
+        {
+            "gateway": gateway_id,
+            "driver": driver,
+            "interval": interval,
+            "points": points,
+            "learned": [masked(fact) for fact in learned],
+        }
+    )
 
 
 def point_meta(register: Register) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from gateway.masking import masked
+
 
 def configure(stream: TextIO, debug: bool = False) -> None:
     """Send all log lines, those of libraries too, to a stream; with ``debug`` from level debug up, else from info."""
@@ -23,7 +25,7 @@ def configure(stream: TextIO, debug: bool = False) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Discreet(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(stream.isatty())],
         )
@@ -39,6 +41,13 @@ def configure(stream: TextIO, debug: bool = False) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class _Discreet(structlog.stdlib.ProcessorFormatter):
+    """Finished lines without secrets, whatever they stood in, a traceback too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 def _rendering(terminal: bool) -> list[Processor]:

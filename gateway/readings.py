@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.clock import rfc3339
+from gateway.masking import masked
 from gateway.model import Outgoing, PointError, Quality, Reading, Register, Scalar
 from gateway.payloads import dump
 from gateway.store.device_config import DeviceConfig, Spec
@@ -16,7 +17,7 @@ RETAINED_INTERVALS = 3
 
 def error_payload(error: PointError) -> dict[str, str]:
     """An error as it stands in readings, statuses and answers."""
-    return {"code": error.code, "message": error.message}
+    return {"code": error.code, "message": masked(error.message)}
 
 
 def reading_payload(reading: Reading) -> dict[str, Any]:

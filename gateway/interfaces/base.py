@@ -72,13 +72,9 @@ MaySend = Callable[[], float]
 
 
 class DriverConfig(BaseModel):
-    """Base of a driver's ``driver_config`` model: unknown keys are faults.
-
-    ``secrets`` names the fields that may be secrets, ``{"secret": "device.<name>"}``: no message of the driver shows them.
-    """
+    """Base of a driver's ``driver_config`` model: unknown keys are faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    secrets: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,6 @@ WAVES: Mapping[str, Callable[[float], float]] = {
 class FakeConfig(DriverConfig):
     """The ``driver_config`` of a fake device: all keys are for tests, and ``{}`` is a device that always answers."""
 
-    secrets: ClassVar[frozenset[str]] = frozenset({"seed"})
     latency: float = Field(0, ge=0)  # seconds that each answer takes
     offline: bool = False  # the device can not be reached
     timeout_every: int = Field(0, ge=0)  # each n-th request is not answered; 0 for none

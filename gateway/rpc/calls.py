@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.actuator.requests import named_devices
 from gateway.errors import BadRequest, GatewayError
+from gateway.masking import masked
 from gateway.model import Masked, Message
 from gateway.payloads import BadPayload, dump, parse, text
 from gateway.store.documents import sha256
@@ -92,14 +93,12 @@ def answer_of(result: Any, error: GatewayError | None, gateway_id: str | None) -
     """The answer with this result or error; it carries the gateway's id if one is given."""
     gateway = {} if gateway_id is None else {"gateway": gateway_id}
     if error is None:
-        masked = (
-            {"result": result.value, "effective": result.effective} if isinstance(result, Masked) else {"result": result}
-        )
-        return Answer("ok", masked | gateway)
-    body: dict[str, Any] = {"code": error.code, "message": cut(error.message)}
+        body = {"result": result.value, "effective": result.effective} if isinstance(result, Masked) else {"result": result}
+        return Answer("ok", body | gateway)
+    wrong: dict[str, Any] = {"code": error.code, "message": cut(masked(error.message))}
     if error.data:
-        body["data"] = error.data
-    return Answer(error.code, {"error": body} | gateway, getattr(error, "number", number(error.code)))
+        wrong["data"] = error.data
+    return Answer(error.code, {"error": wrong} | gateway, getattr(error, "number", number(error.code)))
 
 
 def lifetime(message: Message) -> float:

@@ -170,8 +170,7 @@ class _Compiler:
         given = interfaces.translated(driver_type, given)
         known = only_known(given, keys(driver.Config), DRIVER_KEYS, "driver_config.", self._faults)
         known = {key: value.records() if isinstance(value, Table) else value for key, value in known.items()}
-        secret = {key for key, field in keys(driver.Config).items() if field in driver.Config.secrets}
-        revealed = self._credentials.reveal(known, secret)
+        revealed = self._credentials.reveal(known)
         broken = self._broken("driver_config") | self._credentials.broken
         return checked(driver.Config, revealed, "driver_config.", self._faults, broken)
 

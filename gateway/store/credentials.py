@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from gateway.masking import conceal
 from gateway.store.documents import Table
 from gateway.store.faults import Faults
 from gateway.values import shown
@@ -28,15 +28,9 @@ class Credentials:
         self._directory = directory
         self._faults = faults
         self._elsewhere = elsewhere
-        self._secret_keys: Collection[str] = ()
 
-    def reveal(self, config: dict[str, Any], secret_keys: Collection[str]) -> dict[str, Any]:
-        """The ``driver_config`` with its secrets in place, and its tables as lists of objects.
-
-        A secret under another key than ``secret_keys`` is a fault: what those hold may be told, as where a device can not be
-        reached.
-        """
-        self._secret_keys = secret_keys
+    def reveal(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The ``driver_config`` with its secrets in place, and its tables as lists of objects."""
         return {key: self._value(value, key) for key, value in config.items()}
 
     def _value(self, value: Any, key: str) -> Any:
@@ -48,13 +42,10 @@ class Credentials:
             return value
         if set(value) != {"secret"}:
             return {inner: self._value(held, key) for inner, held in value.items()}
-        if key in self._secret_keys:
-            text = self._read(value["secret"], f"driver_config.{key}")
-        else:
-            text = ""
-            self._faults.error(f"driver_config.{key}", "may not be a secret, because what it holds is told in messages")
+        text = self._read(value["secret"], f"driver_config.{key}")
         if text:
             self._faults.secrets.append(text)
+            conceal(text)
         else:
             self.broken.add(key)
         return text

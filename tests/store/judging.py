@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from gateway.errors import ConfigFault
 from gateway.interfaces import base
@@ -20,7 +20,6 @@ ROWS = [{"Point Name": name, "Volttron Point Name": name, "Type": "float", "Writ
 class Config(base.DriverConfig):
     """The driver_config of the driver below."""
 
-    secrets: ClassVar[frozenset[str]] = frozenset({"address", "port", "map"})
     address: str
     port: int = 502
     map: tuple[dict[str, str], ...] = ()

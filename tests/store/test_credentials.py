@@ -75,15 +75,3 @@ def test_no_message_shows_a_secret(driver: None, vault: Path, key: str):
 
     assert verdict.errors
     assert "tiger" not in str(verdict)
-
-
-def test_a_secret_stands_only_where_nobody_is_told(driver: None, vault: Path, monkeypatch: pytest.MonkeyPatch):
-    """Under a key that messages may show, such as an address, a secret is a fault, at any depth."""
-    monkeypatch.setattr(Config, "secrets", frozenset())
-    config = secretive("device.host")
-    config["driver_config"]["map"] = [{"password": {"secret": "device.host"}}]
-
-    assert errors(judge(config, directory=vault)) == [
-        "driver_config.address: may not be a secret, because what it holds is told in messages",
-        "driver_config.map: may not be a secret, because what it holds is told in messages",
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -35,8 +35,6 @@ def _endian(value: object) -> None:
 
 class ModbusConfig(ReadKeys, RegisterKeys):
     """The ``driver_config``. Times are in seconds; what depends on other keys stands below them."""
-
-    secrets: ClassVar[frozenset[str]] = frozenset({"ca", "cert", "key"})
 
     device_address: Place
     transport: Annotated[Literal["tcp", "udp", "tls", "serial"], Word] = Field(
