@@ -14,6 +14,8 @@ from gateway.ownership import RELEASED
 from gateway.sync.replayer import Replayer
 from gateway.topics import Topics
 
+NEVER = float("inf")
+
 
 class Owners:
     """Reads and hears statuses of devices in our scope, and has the manager act on them."""
@@ -74,10 +76,16 @@ class Owners:
         elif named == self._topics.gateway_id:
             if message.retain:
                 self._confirmed.add(path)
-        elif entry.ours:
+        elif entry.ours and self._still_ours(path):
             configured = entry.verdict.gateway if entry.verdict else None
             new = path in self._manager.new_claims
             yields = self._claims.yields(named, configured, entry.adopted_from, message, new)
             self._manager.foreign_status(path, yields, live=not message.retain)
-        else:
+        elif entry.ours is not True:
             self._catalog.mark(entry, self._clock.now())
+
+    def _still_ours(self, path: str) -> bool:
+        """Whether a device is ours by its newest config: who stands by an older one is answered for ever."""
+        if self._catalog.due.get(path, NEVER) <= self._clock.now():
+            self._manager.judge([path])
+        return self._catalog.entries[path].ours is True

@@ -169,6 +169,20 @@ def test_a_device_of_another_gateway_is_left(rig: Rig, broker: FakeBroker) -> No
     assert rig.sent()[STATUS]["owned_by_other"] == ["C/B/D"]
 
 
+def test_the_newest_config_says_whose_a_device_is_when_another_claims_it(rig: Rig, broker: FakeBroker) -> None:
+    """Config and status that name another gateway come together: we do not stand by what the older config said."""
+    broker.put(CONFIG + "D", config(gateway="edge-1"))
+    rig.connect()
+    rig.turn(60)
+    rig.sent()
+    rig.control.hear(Message(CONFIG + "D", config(gateway="edge-2")))
+    rig.control.hear(Message("devices/C/B/D/status", b'{"gateway": "edge-2"}'))
+    rig.turn(3)
+    told = [message for message in iter(rig.queue.pop, None) if message.topic == "devices/C/B/D/status" and message.retain]
+    assert told == []
+    assert rig.catalog.entries["C/B/D"].ours is False
+
+
 def test_a_new_claim_is_read_again(rig: Rig, broker: FakeBroker) -> None:
     """A status that names us still settles it."""
     broker.put(CONFIG + "D", config())
