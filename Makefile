@@ -40,6 +40,10 @@ coverage: SCALE ?= 0.1
 coverage: install ## run all tests and tell which lines they miss
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
+fuzz: install ## fuzz one of the targets in tests/fuzz: make fuzz TARGET=device SECONDS=600; needs atheris
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install 'atheris>=3,<4'
+	@$(BIN)/python -m tests.fuzz.run $(or $(TARGET),device) $(or $(SECONDS),60)
+
 docs: install ## write the tables of the reference that the code says itself
 	@$(BIN)/python docs/generate.py
 
@@ -88,7 +92,7 @@ audit: install ## ask the package index for known vulnerabilities of every locke
 	@$(BIN)/python tools/audit.py
 
 clean: ## remove what was made, .venv too
-	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv build dist bench/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install docs demo test test-long coverage lint bench bench-bacnet isolation soak lock wheel sbom audit clean
+.PHONY: help install docs demo test test-long coverage fuzz lint bench bench-bacnet isolation soak lock wheel sbom audit clean

@@ -17,7 +17,8 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
 # What is not closed matches to the end of its line or of the text: so no text costs more than linear time.
-_STRING = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*(?:"|(?=\n)|\\?\Z)', re.DOTALL)
+# It never goes back either, which would take memory for each backslash.
+_STRING = re.compile(r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(?:"|(?=\n)|\\?\Z)', re.DOTALL)
 _STRING_OR_COMMENT = re.compile(_STRING.pattern + r"|//[^\n]*|#[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}

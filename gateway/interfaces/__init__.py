@@ -6,7 +6,6 @@ choose among the names that installed packages have.
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from functools import cache
 from importlib import import_module
@@ -17,6 +16,7 @@ import structlog
 
 from gateway.errors import ConfigFault
 from gateway.interfaces.base import DriverConfig, Interface, RegistryRow
+from gateway.suggest import nearest
 
 log = structlog.get_logger()
 
@@ -52,9 +52,9 @@ def load(driver_type: str) -> type[Interface]:
         return interface
     entries = [entry for entry in _outside() if entry.name == name]
     if not entries:
-        near = difflib.get_close_matches(driver_type, [*driver_types(), *ALIASES], n=1)
+        near = nearest(driver_type, [*driver_types(), *ALIASES], 0.6)
         known = ", ".join(driver_types())
-        raise ConfigFault(f'there is no driver "{driver_type}"; known are {known}', "driver_type", near[0] if near else "")
+        raise ConfigFault(f'there is no driver "{driver_type}"; known are {known}', "driver_type", near)
     if len(entries) > 1:
         packages = " and ".join(sorted(_package(entry) for entry in entries))
         raise ConfigFault(f'{packages} each have a driver "{name}": only one of them may be installed', "driver_type")

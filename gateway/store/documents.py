@@ -92,14 +92,14 @@ def _table(source: str) -> Table:
     records = _records(source)
     number, titles = next(records, (1, []))
     columns = _columns(titles, number)
-    untitled = [index for index, title in enumerate(columns) if not title]
+    width, untitled = len(columns), [index for index, title in enumerate(columns) if not title]
     rows: list[tuple[int, list[str]]] = []
     surplus: list[int] = []
     for number, cells in records:
-        if any(cells[len(columns) :]) or any(cells[index] for index in untitled if index < len(cells)):
+        if any(cells[width:]) or (untitled and any(cells[index] for index in untitled if index < len(cells))):
             surplus.append(number)
         else:
-            rows.append((number, cells[: len(columns)]))
+            rows.append((number, cells[:width]))
         if len(rows) + len(surplus) > MAX_ROWS:
             raise BadDocument(f"more than {MAX_ROWS} rows")
     return Table(columns, tuple(rows), tuple(surplus), links="config://" in source)

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from gateway.payloads import BadPayload
-from gateway.store.documents import BadDocument, Table, parse_document, sha256
+from gateway.store.documents import BadDocument, Table, may_link, parse_document, sha256
 from gateway.store.faults import Faults, name
 from gateway.topics import is_topic
 
@@ -72,6 +72,8 @@ class Links:
             self.broken.add(where)
             return None
         self._bytes += len(self._documents[path]) + OVERHEAD
+        if not isinstance(document, Table) and not may_link(self._documents[path]):
+            return document
         return self.expand(document, where, (*stack, path))
 
     def _problem(self, path: str, stack: tuple[str, ...]) -> str:

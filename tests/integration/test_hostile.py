@@ -15,7 +15,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.integration import fuzz
+from tests.fuzz import hostile
+from tests.fuzz.hostile import reasoned
 from tests.integration.client import Received, TestClient
 from tests.integration.documents import fake, modbus, point, register
 from tests.integration.site import Site
@@ -32,7 +33,6 @@ CODES = {
     "bad_request", "unknown_method", "unknown_device", "unknown_point", "read_only", "bad_value", "out_of_range",
     "device_offline", "device_rejected", "misconfigured",
 }  # fmt: skip
-TELLTALES = ("Traceback", "Error(", "object at 0x", "/gateway/", "site-packages", "/tmp")
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,6 @@ def removed(client: TestClient, path: str) -> None:
     client.send(f"config/devices/{path}", b"", retain=True)
 
 
-def reasoned(message: str) -> bool:
-    """Whether a reason is a sentence for people, and lets out nothing of the inside."""
-    return 3 < len(message) < 2000 and not any(word in message for word in TELLTALES)
-
-
 def check_verdict(told: Received) -> None:
     """A document is accepted, or every listed fault has its place and its reason."""
     config = told.json["config"]
@@ -119,7 +114,7 @@ def check_answer(answer: Received) -> None:
 def test_hostile_documents_are_refused_with_their_reasons(client: TestClient, path: str, house: Site):
     """Deep, huge, doubled, not UTF-8, not finite, half a surrogate: a verdict comes, and nobody else notices."""
     with undisturbed(house):
-        for number, payload in enumerate(fuzz.WHOLE):
+        for number, payload in enumerate(hostile.WHOLE):
             begun = time.monotonic()
             told = judged(client, f"{path}/{number}", payload)
             removed(client, f"{path}/{number}")
@@ -131,7 +126,7 @@ def test_hostile_documents_are_refused_with_their_reasons(client: TestClient, pa
 def test_hostile_registries_are_refused_with_their_reasons(client: TestClient, path: str, house: Site):
     """The same documents as a registry that a device links to."""
     with undisturbed(house):
-        for number, payload in enumerate(fuzz.WHOLE):
+        for number, payload in enumerate(hostile.WHOLE):
             link = f"hostile/{path.replace('/', '-')}-{number}"
             client.publish(f"config/{link}", payload, retain=True)
             told = judged(client, f"{path}/{number}", json.dumps(fake(f"config://{link}")).encode())
@@ -141,7 +136,7 @@ def test_hostile_registries_are_refused_with_their_reasons(client: TestClient, p
             assert told.json["config"]["links"] == {link: hashlib.sha256(payload).hexdigest()}
 
 
-@pytest.mark.parametrize("payload", fuzz.WHOLE[:45])
+@pytest.mark.parametrize("payload", hostile.WHOLE[:45])
 @pytest.mark.parametrize("method", ["set_point", "get_points"])
 def test_a_hostile_request_is_refused_with_its_reason(client: TestClient, house: Site, method: str, payload: bytes):
     """The same payloads as the argument of a request are answered with a reason, promptly."""
@@ -164,7 +159,7 @@ def test_fuzzed_configs(client: TestClient, path: str, house: Site):
     ]
     with undisturbed(house):
         for number in range(scaled(1000)):
-            payload = fuzz.mutated(source.choice(documents), source)
+            payload = hostile.mutated(source.choice(documents), source)
             begun = time.monotonic()
             told = judged(client, f"{path}/{number}", payload)
             removed(client, f"{path}/{number}")
@@ -181,9 +176,9 @@ def test_fuzzed_requests(client: TestClient, path: str, house: Site):
     arguments = {"device": path, "point": "t", "value": 2.5, "points": ["t"], "priority": 8}
     with undisturbed(house):
         for _ in range(scaled(1000)):
-            topic = f"rpc/mallory/{fuzz.target(path, source)}"
+            topic = f"rpc/mallory/{hostile.target(path, source)}"
             begun = time.monotonic()
-            answer = client.request(topic, fuzz.mutated(arguments, source))
+            answer = client.request(topic, hostile.mutated(arguments, source))
             check_answer(answer)
             assert answer.at - begun < SOON, topic[:200]
     removed(client, path)

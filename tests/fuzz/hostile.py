@@ -72,7 +72,13 @@ WHOLE: tuple[bytes, ...] = (
 """Whole documents, each a case of its own."""
 
 METHODS = ("get_point", "set_point", "get_points", "scrape_all", "last", "list_points", "list_devices", "ping")
+TELLTALES = ("Traceback", "Error(", "object at 0x", "/gateway/", "site-packages", "/tmp")
 NO_METHODS = ("get_pont", "__class__", "constructor", " ", "é", "GET_POINT", "set_point\u200b", "x" * 3000)
+
+
+def reasoned(message: str) -> bool:
+    """Whether a reason is a sentence for people, and lets out nothing of the inside."""
+    return 3 < len(message) < 2000 and not any(word in message for word in TELLTALES)
 
 
 def mutated(document: Any, source: random.Random) -> bytes:
