@@ -121,6 +121,10 @@ class Fleet:
         """Whether the device is another gateway's."""
         return path in self._foreign
 
+    def is_ours(self, path: str) -> bool:
+        """Whether a device is to run here: it is from the moment on at which it is started, until it is told to stop."""
+        return path in self._specs and path not in self._foreign
+
     def device(self, path: str) -> Device:
         """The running device at this path. Raises UnknownDevice, Misconfigured."""
         thread = self._threads.get(path)
@@ -150,7 +154,6 @@ class Fleet:
         path = spec.path
         self._misconfigured.discard(path)
         running = self._specs.get(path)
-        self._forget(path)
         self._know(spec)
         thread = self._threads.get(path)
         if thread is None:
@@ -251,9 +254,10 @@ class Fleet:
         return None
 
     def _know(self, spec: Spec) -> None:
-        self._specs[spec.path] = spec
+        self._specs[spec.path] = spec  # in place of the one before: at no moment there is none
         for above, _ in _above(spec.path):
             self._below[above].add(spec.path)
+        self.sharing.forget(spec.path)
         self.sharing.know(spec)
 
     def _forget(self, path: str) -> None:

@@ -18,12 +18,8 @@ class Claim:
 
 
 class Devices(Protocol):
-    """What the desk wants to know of the devices that run."""
+    """What the desk wants to know of the devices."""
 
-    def paths(self) -> list[str]:
-        """Every one of ours."""
-        ...
-
-    def is_foreign(self, path: str) -> bool:
-        """Whether a device is another gateway's."""
+    def is_ours(self, path: str) -> bool:
+        """Whether a device is configured, and this gateway's: not removed, and not another gateway's."""
         ...

@@ -102,7 +102,7 @@ class Clerk:
         try:
             return self._desk.advance()
         except JournalError as error:
-            self._desk.unusable(error)
+            self._desk.records.unusable(error)
             return self._clock.now() + LONGEST_WAIT
 
     def _heartbeats(self) -> None:
@@ -123,5 +123,5 @@ class Clerk:
             value = coerce(register, self._beat)
         except RequestError:
             return  # told when the configuration was judged
-        beat = Heartbeat(self._desk, spec, register, value, self._fleet.is_foreign, self._next_heartbeat, self._clock)
+        beat = Heartbeat(self._desk, spec, register, value, self._fleet.is_ours, self._next_heartbeat, self._clock)
         device.submit(WriteJob(spec, register, value, {}, beat))

@@ -7,8 +7,7 @@ time pass. Nothing waits for the disk or the network while it is held.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -22,7 +21,9 @@ from gateway.actuator.model import Kind, Lease, Now, Outcome, Reason
 from gateway.actuator.notices import Notices
 from gateway.actuator.overrides import Override, Overrides
 from gateway.actuator.paces import Paces
+from gateway.actuator.records import Records
 from gateway.actuator.refusals import Refusals
+from gateway.actuator.requests import named_devices
 from gateway.actuator.reverts import Reverts
 from gateway.clock import Clock
 from gateway.errors import Busy, LeaseRequired, Overridden, Unavailable, UnknownDevice
@@ -52,22 +53,18 @@ class Desk:
         self.reverts: Reverts
         self.refusals: Refusals
         self.audit = audit
-        self.journal = journal
+        self.records = Records(journal, problem, self.lock)
         self.wake: Callable[[], None] = lambda: None
         self._clock = clock
         self._notices = notices
         self._herald = Herald(audit, notices)
-        self._problem = problem
         self._devices = devices
         self.fault_point = fault_point
         self._overrides = Overrides()
-        self._book = LeaseBook(settings.preempt_grace, settings.max_lease, settings.high, self._fence)
+        self._book = LeaseBook(settings.preempt_grace, settings.max_lease, settings.high, self.records.fence)
         self.paces = Paces(clock)
-        self._disk = threading.Lock()
-        self._fences = count()
+        self._opening = threading.Lock()
         self._ready = False
-        self.troubled = False
-        """Whether the journal could not be written when it was last tried."""
         self._stopped = False
 
     def now(self) -> Now:
@@ -78,12 +75,12 @@ class Desk:
 
     def open(self) -> None:
         """Open the journal and take over what it holds; may be tried again. Raises JournalError."""
-        with self._disk:
-            if self._ready:
-                return
-            self._open_journal()
-            self._fences = count(self.journal.raise_epoch() * 2**32 + 1)
-            tasks, overrides = self.journal.tasks() or {}, self.journal.overrides() or []
+        with self._opening:
+            if not self._ready:
+                self._take_over()
+
+    def _take_over(self) -> None:
+        tasks, overrides = self.records.open()
         self.reverts.load()
         with self.lock:
             self._restore(tasks, overrides)
@@ -93,18 +90,11 @@ class Desk:
         self.keep_tasks()
 
     def reopen(self) -> None:
-        """The disk has refused something: look whether the journal is whole, and go on with it. Raises JournalError."""
+        """The disk has refused something: go on with a journal that is whole. Raises JournalError."""
         if self._ready:
-            with self._disk:
-                self._open_journal()
+            self.records.reopen()
         else:
             self.open()
-
-    def _open_journal(self) -> None:
-        moved = self.journal.open()
-        if moved is not None:
-            log.error("the journal was damaged and is set aside", file=str(moved.path), reason=moved.reason)
-            self._problem("journal_set_aside", f"{moved.reason}; it is kept as {moved.path.name}")
 
     def _restore(self, tasks: dict[str, Any], overrides: list[dict[str, Any]]) -> None:
         try:
@@ -119,13 +109,10 @@ class Desk:
         """No more writes; all leases end, and what is open is given back while the devices still run."""
         with self.lock:
             self._stopped = True
-            self._book.end(self._devices.paths(), Reason.RESTART, "", self.now())
+            self._book.end(self._book.devices(), Reason.RESTART, "", self.now())
             for path in self.reverts.devices():
                 self.reverts.start(path)
         self.wake()
-
-    def _fence(self) -> int:
-        return next(self._fences)
 
     def ready(self) -> None:
         """Raises Unavailable while the journal can not be used, or when the gateway stops."""
@@ -134,14 +121,8 @@ class Desk:
         try:
             self.open()
         except JournalError as error:
-            self.unusable(error)
+            self.records.unusable(error)
             raise
-
-    def unusable(self, error: JournalError | None) -> None:
-        """The journal can not be written, or with None: it can again."""
-        if error is not None or self.troubled:
-            self._problem("journal_unusable", f"{error.message}; no leases, no writes under them" if error else None)
-        self.troubled = error is not None
 
     # ---- the right to write
 
@@ -153,8 +134,7 @@ class Desk:
         with self.lock:
             if self._stopped:
                 raise Unavailable("the gateway is stopping")
-            if self._devices.is_foreign(claim.device):
-                raise UnknownDevice(f'"{claim.device}" has gone to another gateway; ask again')
+            self._refuse_strangers([claim.device])
             now = self.now()
             if self._overrides.covers(claim.device, now):
                 raise Overridden(f"an override is in force on {claim.device}: nobody writes")
@@ -164,6 +144,11 @@ class Desk:
             if lease is None and claim.lease_required:
                 raise LeaseRequired(f"{claim.device} may be written under a lease only")
             return lease
+
+    def _refuse_strangers(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if not self._devices.is_ours(path):
+                raise UnknownDevice(f'"{path}" was removed, or has gone to another gateway')
 
     def hold(self, path: str) -> None:
         """Something is to be given back on the device: no other lease begins before that."""
@@ -181,9 +166,7 @@ class Desk:
     def leases(self) -> list[Lease]:
         """The leases in force."""
         with self.lock:
-            now = self.now()
-            held = (self._book.holder(path, now) for path in self._devices.paths())
-            return [lease for lease in held if lease is not None]
+            return [lease for lease in self._book.leases(self.now()) if self._devices.is_ours(lease.device)]
 
     def tasks(self) -> list[dict[str, Any]]:
         """What ``list_leases`` answers."""
@@ -191,22 +174,27 @@ class Desk:
             return self._book.tasks(self.now())
 
     def request(self, task_id: Any, holder: str, priority: Any, requests: Any) -> Outcome:
-        """VOLTTRON's request_new_schedule."""
+        """VOLTTRON's request_new_schedule. Raises UnknownDevice, Unavailable."""
+
+        def act(now: Now) -> Outcome:
+            self._refuse_strangers(named_devices(requests))
+            return self._book.request(task_id, holder, priority, requests, now)
 
         def undo(outcome: Outcome, now: Now) -> None:
             if outcome.ok:
                 self._book.release(task_id, holder, now)
 
-        return self._changing(lambda now: self._book.request(task_id, holder, priority, requests, now), undo)
+        return self._changing(act, undo)
 
     def cancel(self, task_id: Any, holder: str, keep: bool) -> Outcome:
         """VOLTTRON's request_cancel_schedule; with ``keep`` what the task has written stays."""
         return self._changing(lambda now: self._keeping(keep, task_id, self._book.cancel(task_id, holder, now)))
 
     def acquire(self, holder: str, devices: Sequence[str], duration: Any, priority: Any) -> dict[str, Any]:
-        """A lease from now. Raises LeasedByOther, Busy, BadRequest, Overridden, Unavailable."""
+        """A lease from now. Raises LeasedByOther, Busy, BadRequest, Overridden, UnknownDevice, Unavailable."""
 
         def act(now: Now) -> dict[str, Any]:
+            self._refuse_strangers(devices)
             for path in devices:
                 if self._overrides.covers(path, now):
                     raise Overridden(f"an override is in force on {path}: nobody writes")
@@ -229,8 +217,7 @@ class Desk:
 
     def _keeping(self, keep: bool, task_id: Any, outcome: Outcome) -> Outcome:
         if keep and outcome.ok:
-            for path in self.reverts.devices():
-                self.reverts.keep(path, task_id)
+            self.reverts.keep(task_id)
         return outcome
 
     def drop(self, path: str, by: str) -> None:
@@ -243,20 +230,22 @@ class Desk:
     def drop_strangers(self, by: str) -> None:
         """Slots that were kept over a restart, of devices that are not ours any more."""
         with self.lock:
-            for path in self._book.devices() - set(self._devices.paths()):
-                self.drop(path, by)
+            for path in self._book.devices():
+                if not self._devices.is_ours(path):
+                    self.drop(path, by)
 
     def _changing(self, act: Callable[[Now], T], undo: Callable[[T, Now], object] = lambda _result, _now: None) -> T:
         """Change the leases and have it on disk; ``undo`` is for what must not be so if the disk refuses."""
         self.ready()
-        if self.troubled:
+        if self.records.troubled:
             self.keep_tasks()  # nobody is to lose a lease to somebody who then has none
         with self.lock:
             result = act(self.now())
         try:
             self.keep_tasks()
+            self.reverts.settle()
         except JournalError as error:
-            self.unusable(error)
+            self.records.unusable(error)
             with self.lock:
                 undo(result, self.now())
             raise
@@ -266,11 +255,11 @@ class Desk:
 
     def keep_tasks(self) -> None:
         """Write down what is to survive. Raises JournalError."""
-        with self._disk:
-            with self.lock:
-                in_force = [{"device": ls.device, "holder": ls.holder, "task_id": ls.task_id} for ls in self.leases()]
-                tasks = {"pending": self._book.pending(), "in_force": in_force}
-            self.journal.keep_tasks(tasks)
+        self.records.keep_tasks(self._tasks_to_keep)
+
+    def _tasks_to_keep(self) -> dict[str, Any]:
+        in_force = [{"device": ls.device, "holder": ls.holder, "task_id": ls.task_id} for ls in self.leases()]
+        return {"pending": self._book.pending(), "in_force": in_force}
 
     # ---- overrides
 
@@ -299,10 +288,7 @@ class Desk:
 
     def keep_overrides(self) -> None:
         """Write down what is in force. Raises JournalError."""
-        with self._disk:
-            with self.lock:
-                state = self._overrides.state()
-            self.journal.keep_overrides(state)
+        self.records.keep_overrides(self._overrides.state)
 
     def patterns(self) -> dict[str, str | None]:
         """The patterns in force, each with its end."""
@@ -333,7 +319,12 @@ class Desk:
             changes, ended = self._book.advance(now), self._overrides.advance(now)
             if ended:
                 self.reverts.review()
-        failure = self._kept() if changes else None
+        failure = None
+        try:
+            if changes:
+                self.keep_tasks()
+        except JournalError as error:
+            failure = error
         for change in changes:
             if change.kind is Kind.ENDED and change.lease is not None:
                 self.reverts.start(change.lease.device)
@@ -344,13 +335,6 @@ class Desk:
             raise failure
         with self.lock:
             return min(self._book.next_change(self.now()), self._overrides.next_change())
-
-    def _kept(self) -> JournalError | None:
-        try:
-            self.keep_tasks()
-        except JournalError as error:
-            return error
-        return None
 
     def announce(self) -> None:
         """Tell again who holds what, and the overrides."""

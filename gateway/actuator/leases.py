@@ -136,7 +136,12 @@ class LeaseBook:
         """The lease in force on a device."""
         self._ledger.settle(now)
         task = self._ledger.in_force.get(device)
-        return None if task is None else replace(task.leases[device], until=until(task.leases[device], now))
+        return None if task is None else _as_of(task.leases[device], now)
+
+    def leases(self, now: Now) -> list[Lease]:
+        """All leases in force."""
+        self._ledger.settle(now)
+        return [_as_of(task.leases[device], now) for device, task in self._ledger.in_force.items()]
 
     def devices(self) -> set[str]:
         """Those with a lease in force or a slot to come."""
@@ -276,6 +281,10 @@ class LeaseBook:
         for path in paths:
             if path in self._ledger.held and path not in self._ledger.in_force:
                 raise Busy(f"what was written to {path} is being given back: try again", reason="revert_pending")
+
+
+def _as_of(lease: Lease, now: Now) -> Lease:
+    return replace(lease, until=until(lease, now))
 
 
 def _not_high(holder: str) -> str:

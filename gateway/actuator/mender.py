@@ -29,7 +29,7 @@ class Mender:
             return
         self._next = now + EVERY
         self._audit()
-        if self._desk.troubled or self._desk.reverts.behind:
+        if self._desk.records.troubled or self._desk.reverts.behind:
             self._journal()
 
     def _audit(self) -> None:
@@ -47,6 +47,6 @@ class Mender:
             desk.keep_tasks()
             desk.keep_overrides()
         except JournalError as error:
-            desk.unusable(error)
+            desk.records.unusable(error)
         else:
-            desk.unusable(None)
+            desk.records.unusable(None)

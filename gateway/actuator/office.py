@@ -79,7 +79,7 @@ class Office:
             self.desk.open()
         except JournalError as error:
             log.error("the journal can not be used: no leases, and no writes under them", reason=error.message)  # noqa: TRY400
-            self.desk.unusable(error)
+            self.desk.records.unusable(error)
         vitals.others.append(self.collectors.late)
         self.clerk.start(vitals)
 

@@ -16,7 +16,7 @@ import structlog
 
 from gateway.actuator.audit import Audit, AuditEvent
 from gateway.actuator.journal import Journal, JournalError, OpenWrite
-from gateway.errors import DeadlinePassed, GatewayError, Rejected
+from gateway.errors import Busy, DeadlinePassed, GatewayError, Rejected
 from gateway.jobs import RevertJob
 from gateway.model import Masked, Register, Scalar, Taken
 from gateway.store.device_config import Spec
@@ -84,7 +84,8 @@ class Reverts:
         self._changed = changed
         self._paid = paid
         self._open: dict[Key, OpenPoint] = {}
-        self._unwritten: set[Key] = set()  # given back, and the disk has refused to know it
+        self._unwritten: set[Key] = set()  # not open any more, and the disk does not know it yet
+        self._closing = threading.Lock()
         self._lost: dict[Key, OpenWrite] = {}  # their configuration can not be had: nobody knows how to give them back
         self.waits: Callable[[str], bool] = lambda _path: False
         """Whether the reverts of a device wait, for the end of an override."""
@@ -131,31 +132,39 @@ class Reverts:
             return sum(1 for point in self.points(path) if point.due) + sum(1 for key in self._lost if key[0] == path)
 
     def open(self, entry: OpenWrite, spec: Spec, register: Register) -> bool:
-        """A leased write is about to leave: journal it. Whether it is the first of its point. Raises JournalError."""
-        if entry.key in self._unwritten:  # or the value from before would be that of the time before
-            self._write_closed(entry.key)
+        """A leased write is about to leave: journal it. Whether it is the first of its point.
+
+        Raises JournalError, and Busy if what was written before ceased to be open meanwhile.
+        """
         with self._lock:
             new = entry.key not in self._open
-            if new:
-                self._open[entry.key] = OpenPoint(entry, spec, register)
+            point = self._open.setdefault(entry.key, OpenPoint(entry, spec, register))
         try:
+            self._write_closed(entry.key)  # or the value from before would be that of the time before
             self._journal.begin(entry)
         except JournalError:
             if new:
                 self._forget(entry.key)
             raise
+        if self._open.get(entry.key) is not point:  # and the disk knows it again, though nobody else does
+            self._close(entry.key)
+            raise Busy("what was written before was just kept, or given back; ask again")
         return new
 
     def unsent(self, key: Key) -> None:
         """The write that was journalled first has not left: there is nothing to give back."""
         self._close(key)
 
-    def keep(self, path: str, task_id: str) -> None:
-        """What a task has written stays: nothing of it is given back. Raises JournalError."""
-        for point in self.points(path):
-            if point.entry.task_id == task_id and not point.due:
-                self._journal.close_write(*point.entry.key)
-                self._forget(point.entry.key)
+    def keep(self, task_id: str) -> None:
+        """What a task has written stays: nothing of it is given back, but for what is due already.
+
+        The disk is to know it by ``settle``.
+        """
+        with self._lock:
+            kept = [key for key, point in self._open.items() if point.entry.task_id == task_id and not point.due]
+            self._unwritten.update(kept)
+            for key in kept:
+                self._forget(key)
 
     def abandon(self, path: str) -> list[str]:
         """Give up what is due on a device; the names of its points. Raises JournalError."""
@@ -254,11 +263,11 @@ class Reverts:
 
     @property
     def behind(self) -> bool:
-        """Whether the disk does not know yet what was given back."""
+        """Whether the disk does not know yet what was given back, or kept."""
         return bool(self._unwritten)
 
     def settle(self) -> None:
-        """Have the disk know what it refused to: after a restart these points would be given back once more.
+        """Have the disk know what is not open any more: after a restart these points would be given back once more.
 
         Raises JournalError.
         """
@@ -266,9 +275,10 @@ class Reverts:
             self._write_closed(key)
 
     def _write_closed(self, key: Key) -> None:
-        self._journal.close_write(*key)
-        with self._lock:
-            self._unwritten.discard(key)
+        with self._closing:  # once: the next time, it may be open again
+            if key in self._unwritten:
+                self._journal.close_write(*key)
+                self._unwritten.discard(key)
 
     def _forget(self, key: Key) -> None:
         with self._lock:

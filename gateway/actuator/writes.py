@@ -80,9 +80,9 @@ class Write:
         try:
             self._first = self.desk.reverts.open(self._entry(self._lease, present), self.spec, self.register)
         except JournalError as error:
-            self.desk.unusable(error)
+            self.desk.records.unusable(error)
             raise
-        self.desk.unusable(None)
+        self.desk.records.unusable(None)
 
     def _check_step(self, present: Scalar | None) -> None:
         step = self.register.max_step
@@ -116,6 +116,8 @@ class Write:
             lease = self.desk.check(self.claimed)
             if (lease and lease.task_id) != (self._lease and self._lease.task_id):
                 raise Busy("the lease has just changed; ask again")
+            if lease and self.kind == "write" and not self.desk.reverts.is_open(self.key):
+                raise Busy("what was written before was just kept, or given back; ask again")
             self.ticket.claim(self.clock.now())
             self.sent = True
             self.desk.paces.wrote(self.spec.path, self.register)
@@ -160,7 +162,7 @@ class Heartbeat:
     spec: Spec
     register: Register
     value: Scalar
-    is_foreign: Callable[[str], bool]
+    is_ours: Callable[[str], bool]
     until: float
     clock: Clock
     sent: bool = False
@@ -182,8 +184,8 @@ class Heartbeat:
 
     def claim(self) -> float:
         """The device is still ours."""
-        if self.is_foreign(self.spec.path):
-            raise UnknownDevice(f'"{self.spec.path}" has gone to another gateway')
+        if not self.is_ours(self.spec.path):
+            raise UnknownDevice(f'"{self.spec.path}" was removed, or has gone to another gateway')
         self.sent = True
         return self.until
 

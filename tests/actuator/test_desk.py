@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import rfc3339
+from gateway.errors import UnknownDevice
 from tests.actuator.office_rig import PATH, OfficeRig
 from tests.fakes import FakeClock
 
@@ -74,3 +75,23 @@ def test_slots_of_a_device_that_went_while_nobody_ran_are_dropped(
     assert [task["task_id"] for task in again.desk.tasks()] == ["later"]
     again.office.places.known()
     assert again.desk.tasks() == []
+
+
+def test_a_device_that_is_being_removed_is_not_leased(rig: OfficeRig) -> None:
+    """Nor reserved, although its thread still ends, and whoever asks has found it a moment before."""
+    rig.fleet.stop(PATH)
+    slot = [PATH, rfc3339(rig.clock.wall()), rfc3339(rig.clock.wall() + 60)]
+    with pytest.raises(UnknownDevice):
+        rig.desk.acquire("ops", [PATH], 60, "LOW")
+    with pytest.raises(UnknownDevice):
+        rig.desk.request("later", "ops", "LOW", [slot])
+    assert rig.desk.tasks() == []
+
+
+def test_a_device_that_comes_back_at_once_may_be_leased(rig: OfficeRig) -> None:
+    """Its lease is known also at the moment at which the thread of the one before has ended, and its own not begun."""
+    rig.fleet.stop(PATH)
+    rig.run()
+    lease = rig.desk.acquire("chief", [PATH], 60, "LOW")
+    rig.fleet._threads.clear()
+    assert [(held.holder, held.fence) for held in rig.desk.leases()] == [("chief", lease["fence"])]

@@ -116,7 +116,7 @@ def test_a_journal_that_comes_late_is_given_back_by_what_runs(
     disk.full = True
     with pytest.raises(JournalError):
         later.desk.open()
-    later.desk.unusable(JournalError("no room"))
+    later.desk.records.unusable(JournalError("no room"))
     later.run()
     work(later)
     assert later.board.health == "degraded"
@@ -139,3 +139,29 @@ def test_an_audit_log_without_room_is_told_until_it_is_whole(rig: OfficeRig) -> 
     work(rig)
     assert rig.board.problems() == {}
     assert rig.office.audit.list()[-1]["new"]["ended"] == "time"
+
+
+def test_what_is_kept_is_not_given_back_though_the_disk_fails(rig: OfficeRig, disk: Disk) -> None:
+    """The holder hears that it is not on disk; it is as soon as the disk is back."""
+    rig.write("q", 5.0)
+    disk.full = True
+    assert rig.ask("release_lease", keep=True).result == "unavailable"
+    work(rig)
+    assert rig.desk.reverts.devices() == set()
+    assert len(rig.office.journal.open_writes()) == 1
+    disk.full = False
+    work(rig)
+    assert rig.office.journal.open_writes() == []
+
+
+def test_a_point_that_is_open_again_is_not_closed_by_the_mender(rig: OfficeRig, disk: Disk) -> None:
+    """What the disk refused to close was closed before the point was written anew."""
+    rig.write("q", 5.0)
+    disk.full = True
+    work(rig, 60)
+    rig.step(("write q=77.0", 77.0))
+    disk.full = False
+    rig.ask("acquire_lease", duration=60)
+    rig.write("q", 6.0)
+    rig.desk.reverts.settle()
+    assert [entry.point for entry in rig.office.journal.open_writes()] == ["q"]

@@ -172,3 +172,13 @@ def test_a_journal_that_opens_late_is_given_back(
 
 def _no_room(_journal: Journal) -> None:
     raise JournalError("no room")
+
+
+def test_a_revert_that_was_asked_for_is_done_though_the_rest_is_kept(rig: OfficeRig) -> None:
+    """It stands in the device's worklist already when the lease is released with ``keep``."""
+    rig.write("p", 5.0)
+    rig.write("q", 7.0)
+    answer = rig.ask("revert_point", point="p")
+    rig.ask("release_lease", keep=True)
+    rig.step(("write p=3.0", 3.0))
+    assert (answer.result, rig.office.journal.open_writes()) == (3.0, [])

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.actuator.journal import Journal, JournalError
-from gateway.errors import Rejected, Transient, Unreachable
+from gateway.clock import rfc3339
+from gateway.errors import Rejected, Transient, UnknownDevice, Unreachable
+from gateway.jobs import WriteJob
 from tests.actuator.office_rig import PATH, OfficeRig
 
 
@@ -82,3 +84,44 @@ def test_a_journal_that_can_not_be_written_stops_leased_writes(rig: OfficeRig, m
         assert "write q=5.0" not in rig.wire.log
     assert rig.write("q", 5.0) == 5.0
     assert rig.board.health == "ok"
+
+
+def test_a_device_that_is_removed_is_not_written(rig: OfficeRig) -> None:
+    """Not even by a write that is in hand already, of somebody who needs no lease."""
+    rig.ask("release_lease")
+    rig.ask("set_point", point="q", value=5.0)
+    device = rig.fleet.running(PATH)
+    assert device is not None
+    job = device.work.next_job(rig.clock.now())
+    assert isinstance(job, WriteJob)
+    job.warrant.begin()
+    rig.fleet.stop(PATH)
+    with pytest.raises(UnknownDevice):
+        job.warrant.claim()
+
+
+def test_a_write_in_the_middle_of_a_release_leaves_nothing_behind(rig: OfficeRig) -> None:
+    """What was written before is kept just while the next write is journalled: that one is not sent, nor given back."""
+    assert rig.write("q", 5.0) == 5.0
+    answer = rig.ask("set_point", point="q", value=6.0)
+    rig.office.journal._fault_point = lambda place: place == "before_journal" and rig.ask("release_lease", keep=True)
+    rig.step()
+    assert (answer.result, rig.office.journal.open_writes(), rig.desk.reverts.devices()) == ("busy", [], set())
+
+
+def test_a_write_that_nobody_would_give_back_is_not_sent(rig: OfficeRig) -> None:
+    """What was written was kept, and the same task begins anew, between the journal and the wire."""
+    rig.ask("release_lease")
+    slot = [PATH, rfc3339(rig.clock.wall()), rfc3339(rig.clock.wall() + 60)]
+    task = {"task_id": "again", "priority": "LOW", "requests": [slot]}
+    rig.ask("request_new_schedule", **task)
+
+    def anew(place: str) -> None:
+        if place == "after_journal":
+            rig.desk.cancel("again", "ops", keep=True)
+            rig.ask("request_new_schedule", **task)
+
+    answer = rig.ask("set_point", point="q", value=6.0)
+    rig.office.journal._fault_point = anew
+    rig.step()
+    assert (answer.result, rig.office.journal.open_writes()) == ("busy", [])

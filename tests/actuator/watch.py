@@ -125,7 +125,9 @@ class Watch:
         """A lease may be longer, what a task has written is to stay, or what could not be given back is given up."""
         arguments = parse(request.payload.decode())
         if arguments.get("keep") and (result is None or result["result"] == "SUCCESS"):
-            self.debts = {at: debt for at, debt in self.debts.items() if debt.task != arguments["task_id"]}
+            self.debts = {
+                at: debt for at, debt in self.debts.items() if debt.task != arguments["task_id"] or self._is_due(debt)
+            }
         if request.topic.endswith("/renew_lease"):
             for lease in self._world.desk.leases():
                 if lease.task_id == arguments["task_id"]:
@@ -136,6 +138,10 @@ class Watch:
             self.debts = {
                 at: debt for at, debt in self.debts.items() if debt.key in kept or debt.key[1] not in result["abandoned"]
             }
+
+    def _is_due(self, debt: Debt) -> bool:
+        """Whether it is on its way back already: by somebody's wish, or as another lease of the task has ended."""
+        return any(point.due for point in self._world.desk.reverts.points(debt.path) if point.entry.key == debt.key)
 
     def look(self) -> None:
         """At most one lease for a device, of a new fence each, none beyond its end; and each debt is known."""
