@@ -115,14 +115,21 @@ def _reverts(verdict: Verdict, log: Log, book: Book, slow: Sequence[Window]) -> 
     by_value = {(write.unit, write.address, write.value): write for write in book.writes}
     for (unit, address), written in _by_register(log):
         runs = [list(run) for _, run in groupby(written, lambda w: _lease_number(by_value, w))]
-        leases = [number for run in runs if (number := _lease_number(by_value, run[0])) is not None]
         what = f"unit {unit} register {address}: {[(w.value, round(w.at, 2)) for w in written]}"
+        given_back: dict[int | None, float] = {}
         for run, after in pairwise([*runs, []]):
-            lease = _lease(by_value, run[0])
+            lease, number = _lease(by_value, run[0]), _lease_number(by_value, run[0])
             if lease is not None:
+                before = given_back.get(number)
+                verdict.check("no lease writes after its revert", before is None or _changed(unit, before, slow), what)
+                given_back[number] = after[0].at if after else 0.0
                 verdict.check("what is leased is given back", after and after[0].value < FIRST_VALUE, what)
                 _in_time(verdict, lease, run[-1], after, slow)
-        verdict.check("no lease writes after its revert", len(leases) == len(set(leases)), what)
+
+
+def _changed(unit: int, at: float, windows: Sequence[Window]) -> bool:
+    """Whether another configuration of a unit came then: what is open is given back, and the lease goes on."""
+    return any(window.change and unit in window.units and window.since <= at <= window.until for window in windows)
 
 
 def _in_time(verdict: Verdict, lease: Lease, last: Written, after: list[Written], slow: Sequence[Window]) -> None:

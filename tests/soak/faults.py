@@ -27,11 +27,15 @@ CHANGE = 3.0
 
 @dataclass(frozen=True)
 class Window:
-    """A span of time in which readings of these units may be lost, or their reverts be late."""
+    """A span of time in which readings of these units may be lost, or their reverts be late.
+
+    ``change``: another configuration comes, and what a lease wrote may be given back while the lease goes on.
+    """
 
     units: frozenset[int]
     since: float
     until: float
+    change: bool = False
 
 
 @dataclass
@@ -211,7 +215,7 @@ class Faults:
 
     def _changing(self, units: list[int]) -> None:
         now = time.monotonic()
-        window = Window(frozenset(units), now - UNDERWAY, now + CHANGE * PATIENCE)
+        window = Window(frozenset(units), now - UNDERWAY, now + CHANGE * PATIENCE, change=True)
         self.lossy.append(window)
         self.slow.append(window)
 

@@ -71,9 +71,10 @@ def test_what_is_not_given_back_is_found() -> None:
     late = written((2001, 1.0), (1010, 20.0), (2002, 20.5), (1010, 20.6))
     assert "given back in time after: time" in broken(late, book)
     assert broken(late, book, (Window(frozenset({1}), 0.0, 30.0),)) == set()
-    assert "no lease writes after its revert" in broken(
-        written((2001, 1.0), (1010, 2.1), (2002, 4.0), (1010, 5.1), (2001, 6.0), (1010, 6.1)), book
-    )
+    twice = written((2001, 1.0), (1010, 2.1), (2002, 4.0), (1010, 5.1), (2001, 6.0), (1010, 6.1))
+    assert "no lease writes after its revert" in broken(twice, book)
+    changed = Window(frozenset({1}), 2.0, 3.0, change=True)
+    assert "no lease writes after its revert" not in broken(twice, book, (changed,))
     assert not at_rest(Log([], [], [], {1: [0] * 10 + [2001, 1111, 1212]}))
 
 
