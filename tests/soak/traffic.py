@@ -18,6 +18,8 @@ from tests.soak.voice import Asked
 FIRST_VALUE = 2000
 """Written values count up from here, so that each is written to a register once; at rest registers hold less."""
 UNKNOWN = "end unknown"
+LIFE = 11.0
+"""Seconds after which a request is over on any account."""
 
 
 @dataclass
@@ -155,7 +157,7 @@ class User:
         pattern, end = self._stage.path(unit), self._random.uniform(0.5, 1.5)
         where = f"chief/set_override_on/{self._stage.owners[unit].id}"
         arguments = {"pattern": pattern, "failsafe_revert": failsafe, "duration": end}
-        asked = self._stage.voice.call(f"rpc/{where}", arguments)
+        asked = self._stage.voice.call(f"rpc/{where}", arguments, patience=LIFE)  # one that comes later would be in the way
         if asked.code == "ok":
             lease.ended = time.monotonic() + (0 if failsafe else end)
             self._write_freely(unit)  # nobody may
