@@ -1,0 +1,100 @@
+"""One requester who asks without end: it is told so, and all others are served as before."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from gateway.topics import path_fault
+from tests.integration.client import TestClient
+from tests.integration.documents import fake, point
+from tests.integration.fastclient import flood
+from tests.integration.site import Site
+from tests.integration.test_cycles import memory
+from tests.integration.waiting import PATIENCE, scaled
+
+RATE = 2000
+
+
+INTERVAL = 1.0
+JITTER = 0.1 * INTERVAL * PATIENCE
+"""Seconds by which a poll may be early or late."""
+GROWTH = 10
+"""MiB by which the gateway may grow."""
+PROMPT = 0.5 * PATIENCE
+LEASE = 3.0
+NAMES = (
+    "../../etc/passwd",
+    "C/../D",
+    "./.",
+    "C/B/$SYS",
+    "C//D",
+    "/C/B/D",
+    "C/B/D/",
+    "x/" * 190 + "x",
+    "C/B/" + "z" * 20_000,
+)
+
+
+@pytest.fixture
+def client(house: Site) -> TestClient:
+    """The client of the module's site."""
+    return house.clients[0]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("method", ["get_point", "set_point"])
+def test_a_flood_disturbs_nobody_else(client: TestClient, path: str, house: Site, method: str) -> None:
+    """At 2,000 requests a second polls keep their rhythm, others are answered, a lease is reverted in time, memory stays."""
+    edge, watcher = house.gateways[0], house.connect(outputs=False)
+    watcher.subscribe(f"devices/{path}/all", f"actuator/events/{path}", "replies/bob/#", "replies/ops/#")
+    watcher.publish(f"config/devices/{path}", fake(point("t", start="5"), interval=INTERVAL), retain=True)
+    watcher.reading(path)
+    topic = f"{house.prefix}/rpc/mallory/{method}/{path}/t"
+    flood(house.broker.url, topic, b"1", RATE, 1.0)  # what it needs at most it may have before
+    before, start, seconds = memory(edge, "VmRSS"), watcher.mark(), max(6, scaled(60))
+    held = (
+        None if method == "acquire_lease" else watcher.request(f"rpc/ops/acquire_lease/{path}", {"duration": LEASE}).result
+    )
+    assert watcher.request(f"rpc/ops/set_point/{path}/t", "7").result == 7.0
+    with ThreadPoolExecutor() as pool:
+        flooding = pool.submit(flood, house.broker.url, topic, b"1", RATE, seconds)
+        while not flooding.done():
+            begun = time.monotonic()
+            assert "result" in watcher.request(f"rpc/bob/last/{path}/t").json
+            assert time.monotonic() - begun < PROMPT
+            time.sleep(0.1)  # as somebody who looks at it would ask
+
+    assert flooding.result() > 0.8 * RATE
+    assert memory(edge, "VmRSS") - before < GROWTH
+    stamps = [_seconds(m.json["timestamp"]) for m in watcher.messages(f"devices/{path}/all", start)]
+    assert len(stamps) >= seconds - 2
+    assert max(abs(later - earlier - INTERVAL) for earlier, later in pairwise(stamps)) < JITTER
+    events = [m.json for m in watcher.messages(f"actuator/events/{path}", start)]
+    (revert,) = [event for event in events if event["event"] == "revert"]
+    assert revert["outcome"] == "ok"
+    assert -0.1 < _seconds(revert["timestamp"]) - _seconds(held["until"]) < 1.0 * PATIENCE
+    watcher.publish(f"config/devices/{path}", b"", retain=True)
+
+
+@pytest.mark.parametrize("named", NAMES)
+def test_a_topic_that_names_no_device_is_refused(client: TestClient, named: str) -> None:
+    """As a request it is answered with a reason; as a configuration it is a device if it may be one, and nothing else."""
+    answer = client.request(f"rpc/eve/get_point/{named}/t")
+    client.publish(f"config/devices/{named}", fake(interval=60), retain=True)
+    client.publish("config/devices/C/B/After", fake(interval=60), retain=True)
+    client.online("C/B/After")
+    devices = client.request("rpc/eve/list_devices").result
+    client.publish(f"config/devices/{named}", b"", retain=True)
+    client.publish("config/devices/C/B/After", b"", retain=True)
+    assert answer.error["code"] == "unknown_device"
+    assert (named in devices) == (path_fault(named) is None)
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
