@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -20,7 +22,9 @@ COALESCE = 0.5
 LOOKED_AT = 3
 """Devices with the same document that are looked at to share registers with."""
 
-_LINK = re.compile(rb'config://([^"\\\s]+)')
+_LINK = re.compile(rb'config:(?:\\?/){2}((?:[^"\\\r\n]|\\.)+)')
+"""What may be a link in a document of any kind: up to the end of the JSON text or the line that it stands in."""
+_CELL_END = re.compile(r"[,;\t]")
 
 
 @dataclass(slots=True)
@@ -108,10 +112,10 @@ class Catalog:
         waiting = [self.entries[path].payload for path in paths if path in self.entries]
         while waiting:
             for raw in _LINK.findall(waiting.pop()):
-                link = raw.decode("utf-8", "replace").strip("/")
-                if link not in found and is_topic(link) and len(found) < MAX_LINKS * len(self.entries):
-                    found.add(link)
-                    waiting.append(self.documents.get(link, b""))
+                for link in _readings(raw):
+                    if link not in found and is_topic(link) and len(found) < MAX_LINKS * len(self.entries):
+                        found.add(link)
+                        waiting.append(self.documents.get(link, b""))
         return found
 
     def linked(self) -> set[str]:
@@ -157,3 +161,12 @@ def _is_of(verdict: Verdict, payload: bytes, documents: Mapping[str, bytes]) -> 
     links = verdict.links.items()
     same = verdict.hash == sha256(payload) and all(sha256(documents.get(link, b"")) == digest for link, digest in links)
     return verdict.spec is not None and not verdict.missing and same
+
+
+def _readings(raw: bytes) -> list[str]:
+    """What a link may mean: all of it, as in JSON, where it may have escapes, or one cell, as in a CSV."""
+    text = raw.decode("utf-8", "replace")
+    if "\\" in text:
+        with suppress(ValueError):
+            text = json.loads(f'"{text}"')
+    return [link.strip().strip("/") for link in dict.fromkeys((text, _CELL_END.split(text)[0]))]

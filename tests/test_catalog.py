@@ -159,6 +159,24 @@ def test_links_are_found_through_documents(catalog: Catalog) -> None:
     assert catalog.links(["C/B/D", "C/B/unknown"]) == {"a.json", "b.json", "c.json"}
 
 
+@pytest.mark.parametrize(
+    ("document", "wanted"),
+    [
+        (b'{"a": "config://registry_configs/Device 12.csv"}', "registry_configs/Device 12.csv"),
+        (b'{"a": "config://m/B\\u00fcro.csv"}', "m/B\u00fcro.csv"),
+        ('{"a": "config://m/B\u00fcro.csv"}'.encode(), "m/B\u00fcro.csv"),
+        (b'{"a": "config:\\/\\/m\\/x.csv"}', "m/x.csv"),
+        (b'{"a": "config://a, b.csv"}', "a, b.csv"),
+        (b"Name,Map,Units\r\np,config://my map.csv,kW\r\n", "my map.csv"),
+        (b"Name;Map\np;config://my map.csv", "my map.csv"),
+    ],
+)
+def test_a_link_may_have_blanks_and_escapes(catalog: Catalog, document: bytes, wanted: str) -> None:
+    """A document is asked for by the name that its link means, however JSON or CSV write that."""
+    catalog.config("C/B/D", document, "broker", 0.0)
+    assert wanted in catalog.links(["C/B/D"])
+
+
 def test_a_link_that_differs_in_case_is_named(catalog: Catalog) -> None:
     """The fault of a missing link says what the broker has instead."""
     catalog.variants.add("Meter.CSV")

@@ -126,6 +126,15 @@ def test_registry_and_device_come_in_any_order(client: TestClient, path: str, fi
     assert client.online(path)["config"]["links"] == {link: digest(registry)}
 
 
+def test_a_registry_may_have_blanks_in_its_name(client: TestClient, path: str):
+    """Names such as scans and exports write, with blanks and letters of any language, lead to their registry."""
+    link, registry = f"registries/{path} B\u00fcro 12.csv", csv(point("t"))
+    client.publish(f"config/{link}", registry, retain=True)
+    put(client, path, fake(f"config://{link}"))
+
+    assert client.online(path)["config"]["links"] == {link: digest(registry)}
+
+
 def test_a_changed_registry_reloads_its_referrers_only(client: TestClient, path: str):
     """Devices that link to the registry take it; another one is not started anew, and misses no reading."""
     link, mine, bystander = f"registries/{path.replace('/', '-')}.csv", f"{path}a", f"{path}b"
