@@ -189,8 +189,17 @@ class MqttClient:
 
     def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
         self._acknowledged[mid] = reason
-        if self._steps:
-            self._steps.pop(0)()
+        if reason.is_failure:
+            self._steps.clear()
+        elif self._steps:
+            self._take(self._steps.pop(0))
+
+    def _take(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except NoConnection as error:  # whoever waits for a message is told, not the library's thread
+            self._steps.clear()
+            self._refusal = str(error)
 
     def _on_subscribe(self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Any) -> None:
         self._subscribed.set()

@@ -82,3 +82,17 @@ def test_publishing_after_the_end_is_an_error(broker):
         pass
     with pytest.raises(NoConnection, match="mqttclient/late"):
         client.publish("mqttclient/late", b"x")
+
+
+def test_a_replay_that_the_broker_does_not_let_us_mark_has_no_further_step(broker):
+    """A step that fails after the end of a replay is told to who waits for messages, and the connection lives on."""
+
+    def settled() -> None:
+        raise NoConnection("the witness is gone")
+
+    with MqttClient(broker.url) as client:
+        client.replay("mqttclient/#", "mqttclient/end", settled)
+        with pytest.raises(NoConnection, match="the witness is gone"):
+            while client.message(2):
+                pass
+        client.publish("mqttclient/alive", b"x")
