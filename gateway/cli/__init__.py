@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -80,15 +81,25 @@ def check(
             help="Where the secrets are that the configurations name.",
         ),
     ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings whose allow-lists say where devices may be.")
+    ] = None,
 ) -> None:
     """Say what is wrong in device configurations.
 
-    No network is needed. A registry is looked for among the files and beside its device. The exit code is 0 if all is well,
-    1 if something is wrong, 2 if a file can not be read.
+    No network is needed. A registry is looked for among the files and beside its device. Devices may be in private networks
+    and at serial ports, or where --settings allows them. The exit code is 0 if all is well, 1 if something is wrong, 2 if a
+    file can not be read.
     """
     from gateway.cli.check import check as check_files
+    from gateway.cli.scanning.options import BadOption, allowed
 
-    raise typer.Exit(check_files(files, print, credentials_dir))
+    try:
+        allow = allowed(settings)
+    except BadOption as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    raise typer.Exit(check_files(files, print, credentials_dir, allow))
 
 
 @main.command()

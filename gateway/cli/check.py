@@ -6,6 +6,7 @@ from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
+from gateway.allow import Allow
 from gateway.cli.budget import Load, load, report
 from gateway.clock import SystemClock
 from gateway.interfaces.base import Environment
@@ -27,28 +28,31 @@ STAND_IN = "campus/building/device"
 Echo = Callable[[str], None]
 
 
-def check(files: list[Path], echo: Echo, credentials_dir: Path | None = None) -> int:
+def check(files: list[Path], echo: Echo, credentials_dir: Path | None = None, allow: Allow | None = None) -> int:
     """Judge the files and echo what is wrong, in the words of the status topic, and a line with the result of each.
 
     A document that a config links to is looked for among the files, by the end of its path; then, by its whole path or the
     end of it, in the config's folder and those above, up to the one that holds a folder ``devices``. Of files that fit
-    alike, the one in those folders is taken. ``credentials_dir`` holds the secrets that a config names. In the end stands
-    how devices use the links that they share. Returns 0 if all is well (warnings allowed), 1 if there is a fault, 2 if a
-    file can not be read.
+    alike, the one in those folders is taken. ``credentials_dir`` holds the secrets that a config names,
+    ``allow`` says where devices may be. In the end stands how devices use the links that they share. Returns 0 if all is
+    well (warnings allowed), 1 if there is a fault, 2 if a file can not be read.
     """
     loads: list[Load] = []
-    result = max((_check_file(file, files, echo, credentials_dir, loads) for file in files), default=OK)
+    env = Environment(SystemClock(), allow or Allow())
+    result = max((_check_file(file, files, echo, credentials_dir, loads, env) for file in files), default=OK)
     for words in report(loads):
         echo(words)
     return result
 
 
-def _check_file(file: Path, files: list[Path], echo: Echo, credentials_dir: Path | None, loads: list[Load]) -> int:
+def _check_file(
+    file: Path, files: list[Path], echo: Echo, credentials_dir: Path | None, loads: list[Load], env: Environment
+) -> int:
     try:
         payload = file.read_bytes()
         if _is_device(payload):
-            verdict = _judge(file, payload, files, echo, credentials_dir)
-            if verdict.spec is not None and (one := load(str(file), verdict.spec, Environment(SystemClock()))):
+            verdict = _judge(file, payload, files, echo, credentials_dir, env)
+            if verdict.spec is not None and (one := load(str(file), verdict.spec, env)):
                 loads.append(one)
             return _report_device(file, verdict, echo)
         return _report_document(file, payload, echo)
@@ -88,13 +92,15 @@ def _report_document(file: Path, payload: bytes, echo: Echo) -> int:
     return FAULTY if faults.count else OK
 
 
-def _judge(file: Path, payload: bytes, files: list[Path], echo: Echo, credentials_dir: Path | None) -> Verdict:
+def _judge(
+    file: Path, payload: bytes, files: list[Path], echo: Echo, credentials_dir: Path | None, env: Environment
+) -> Verdict:
     """The verdict with every linked document that can be found; links inside those are found in the next round."""
     documents: dict[str, bytes] = {}
     known: set[str] = set()
     unclear: dict[str, list[Path]] = {}
     while True:
-        verdict = compile_device(STAND_IN, payload, documents, Environment(SystemClock()), credentials_dir, known)
+        verdict = compile_device(STAND_IN, payload, documents, env, credentials_dir, known)
         before = len(documents) + len(known)
         for link in verdict.missing:
             places = _places(link, file, files)

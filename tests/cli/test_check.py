@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from gateway.cli import main
 from gateway.cli.check import check
 
 REGISTRY = "Point Name,Volttron Point Name,Type\np,p,float\n"
@@ -51,6 +53,18 @@ def test_faults_have_the_words_of_the_status(site: Path):
         " (suggestion: float)",
         "device.json: 2 faults",
     ]
+
+
+def test_settings_say_where_devices_may_be(tmp_path: Path):
+    """A device outside of private networks is a fault, unless the gateway's settings allow its network."""
+    device = write(tmp_path / "device.json", {"driver_type": "modbus", "driver_config": {"device_address": "192.0.2.7"}})
+    settings = write(tmp_path / "settings.yaml", "broker: {url: mqtt://b}\nallow: {networks: [192.0.2.0/24]}\n")
+    refused = CliRunner().invoke(main, ["check", str(device)])
+    assert (refused.exit_code, "allow.networks" in refused.stdout) == (1, True)
+    assert CliRunner().invoke(main, ["check", str(device), "--settings", str(settings)]).exit_code == 0
+    write(settings, "brokre: x")
+    unusable = CliRunner().invoke(main, ["check", str(device), "--settings", str(settings)])
+    assert (unusable.exit_code, "brokre" in unusable.stderr) == (2, True)
 
 
 def test_warnings_are_told_and_allowed(site: Path):
