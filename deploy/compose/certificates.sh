@@ -31,6 +31,7 @@ new_key() { quietly openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-2
 authority=certificates/authority
 if [ ! -e $authority ]; then
     mkdir -p $authority
+    chmod 711 certificates # each goes to its own directory; nobody else sees what there is
     new_key $authority
     quietly openssl req -x509 -new -key $authority/key.pem -out $authority/ca.pem -days $days_of_authority \
         -subj "/CN=authority of the gateways" -addext keyUsage=critical,keyCertSign,cRLSign
@@ -67,4 +68,4 @@ issue() {
 issue broker 1883:1883 serverAuth "$hosts"
 issue edge-east 10001:10001 clientAuth
 issue edge-west 10001:10001 clientAuth
-issue ops "$(id -u):$(id -g)" clientAuth
+issue ops "${SUDO_UID:-$(id -u)}:${SUDO_GID:-$(id -g)}" clientAuth

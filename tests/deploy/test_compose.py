@@ -72,6 +72,19 @@ def test_keys_are_for_their_owners_alone(compose: Path) -> None:
     assert sorted(seen) == [f"./certificates/{name}" for name in sorted(("broker", *GATEWAYS))]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give keys to others")
+def test_the_operator_s_key_is_for_who_called_sudo(tmp_path: Path) -> None:
+    """Whoever makes the certificates by sudo can use the operator's afterwards, and no other."""
+    shutil.copy(COMPOSE / "certificates.sh", tmp_path)
+    done("env", "SUDO_UID=12345", "SUDO_GID=12346", tmp_path / "certificates.sh")
+    owners = {
+        key.parent.name: (key.stat().st_uid, key.parent.stat().st_uid) for key in tmp_path.glob("certificates/*/key.pem")
+    }
+    assert owners.pop("ops") == (12345, 12345)
+    assert 12345 not in {uid for both in owners.values() for uid in both}
+    assert stat.S_IMODE((tmp_path / "certificates").stat().st_mode) == 0o711
+
+
 def test_certificates_are_made_once(compose: Path) -> None:
     """A second call changes nothing, and the broker's certificate is for the names that were given."""
     before = {path: path.read_bytes() for path in compose.glob("certificates/*/*")}
