@@ -17,6 +17,8 @@ from gateway.payloads import dump
 from gateway.readings import error_payload
 from gateway.topics import Topics
 
+GIVE_UP = "if it never will again, revert_device with abandon gives it up"
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigReport:
@@ -51,7 +53,9 @@ class _Card:
         """The status as clients see it: a device with something to give back is not as it should be."""
         if not self.reverts or self.status.state is not DeviceState.ONLINE:
             return self.status
-        reason = PointError("busy", f"{self.reverts} points wait to be given back")
+        reason = PointError(
+            "busy", f"{self.reverts} {'point waits' if self.reverts == 1 else 'points wait'} to be given back"
+        )
         return replace(self.status, state=DeviceState.DEGRADED, reason=reason)
 
     def be_current(self) -> None:
@@ -161,7 +165,7 @@ class Board:
         if not gone and "reverts_pending" not in self._problems:
             return
         more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
-        told = f"{', '.join(gone[:5])}{more} can not be given back what was written; revert_device with abandon gives it up"
+        told = f"{', '.join(gone[:5])}{more}: what was written waits to be given back until the device runs here; {GIVE_UP}"
         self.problem("reverts_pending", told if gone else None)
 
     def forget(self, path: str) -> None:

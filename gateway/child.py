@@ -37,6 +37,8 @@ class Child:
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+        if not lines:
+            return "it said nothing"
         return "the last lines of its output:\n" + "\n".join(f"  {line}" for line in lines)
 
     def stop(self, patience: float = 10) -> None:

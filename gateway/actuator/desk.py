@@ -139,7 +139,8 @@ class Desk:
             if self._overrides.covers(claim.device, now):
                 raise Overridden(f"an override is in force on {claim.device}: nobody writes")
             if due := self.reverts.due(claim.device):
-                raise Busy(f"{due} points of {claim.device} are being given back", reason="revert_pending")
+                what = "1 point" if due == 1 else f"{due} points"
+                raise Busy(f"{what} of {claim.device} to be given back first: try again", reason="revert_pending")
             lease = self._book.check(claim.device, claim.requester, claim.task_id, claim.fence, now)
             if lease is None and claim.lease_required:
                 raise LeaseRequired(f"{claim.device} may be written under a lease only")

@@ -34,6 +34,8 @@ def push(options: Options, directory: Path, prune: bool, dry_run: bool, credenti
 
 
 def _documents(directory: Path) -> dict[str, bytes]:
+    if directory.is_dir() and not files.place(directory).is_dir():
+        raise WrongUsage(f"{directory}: holds neither {files.CONFIG}, as pull writes it, nor {files.DEVICES}")
     documents = {path: payload for path, (_, payload) in files.read(directory).items()}
     if not documents:
         raise WrongUsage(f"{directory}: there are no configurations in it")

@@ -47,7 +47,7 @@ def _fits(text: str, kind: Any, option: str) -> str:
     try:
         return str(TypeAdapter(kind).validate_python(text))
     except ValidationError as error:
-        raise BadOption(f"{option}: {error.errors()[0]['msg']}") from None
+        raise BadOption(f"{option}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
 
 def search_range(text: str | None) -> tuple[int | None, int | None]:
