@@ -22,7 +22,7 @@ COALESCE = 0.5
 LOOKED_AT = 3
 """Devices with the same document that are looked at to share registers with."""
 
-_LINK = re.compile(rb'config:(?:\\?/){2}((?:[^"\\\r\n]|\\.)+)')
+_LINK = re.compile(rb'config:(?:\\?/){2}((?:[^"\\\r\n]++|\\.)++)')
 """What may be a link in a document of any kind: up to the end of the JSON text or the line that it stands in."""
 _CELL_END = re.compile(r"[,;\t]")
 
