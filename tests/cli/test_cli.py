@@ -69,7 +69,7 @@ def checked(monkeypatch):
     """What ``check`` is called with: the files and the credentials directory; it finds one fault."""
     got = []
 
-    def check(files, echo, credentials_dir):
+    def check(files, echo, credentials_dir, allow):
         got.append((list(map(str, files)), credentials_dir))
         echo("row 3 is bad")
         return 1
