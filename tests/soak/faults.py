@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
+from gateway.ownership import HANDED_OVER_WITHIN
 from tests.integration.process import GatewayProcess
 from tests.integration.waiting import PATIENCE, eventually
 from tests.soak.plant import TIMEOUT
@@ -54,6 +55,7 @@ class Faults:
     _sick: set[int] = field(default_factory=set)
     _cut: set[int] = field(default_factory=set)
     _moved: float = 0.0
+    _leaving: dict[int, float] = field(default_factory=dict)
 
     def step(self) -> None:
         """Do one thing, if it can be done now, and heal what has been ill for its time."""
@@ -82,7 +84,7 @@ class Faults:
     def ill_device(self) -> None:
         """An endpoint refuses connections, answers nothing, or answers late: in time, or when nobody waits any more."""
         number = self.random.randrange(len(self.stage.plant.endpoints))
-        if number in self._sick:
+        if number in self._sick or time.monotonic() < self._leaving.get(number, 0.0):
             return
         how = self.random.choice(["dead", "mute", "slow", "too slow"])
         delay = {"slow": 0.3 * TIMEOUT, "too slow": 1.2 * TIMEOUT}.get(how, 0.0)
@@ -205,6 +207,8 @@ class Faults:
         self.stage.owners[unit] = a if self.stage.owners[unit] is b else b
         self.stage.publish(unit)
         self._moved = time.monotonic() + CHANGE
+        # What a device does not take back when it moves remains the debt of the gateway that it left, as documented.
+        self._leaving[self.stage.plant.endpoint(unit)] = time.monotonic() + HANDED_OVER_WITHIN
 
     def go_home(self) -> None:
         """Every device to the gateway where it was at first, with its first interval."""
