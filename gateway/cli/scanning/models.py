@@ -28,8 +28,7 @@ class Models:
             file = importlib.resources.files("sunspec2") / "models" / "json" / f"model_{number}.json"
         except ModuleNotFoundError:
             raise NoModels(
-                'the descriptions of SunSpec\'s models are not installed: install the extra "sunspec", as in'
-                ' pip install "gateway[sunspec]"'
+                'the descriptions of SunSpec\'s models are not installed: install the gateway with its extra "sunspec"'
             ) from None
         if not file.is_file():
             return None
