@@ -233,7 +233,7 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path
     code, err = scanned(chain([64999, 1, 0]), tmp_path)
 
     assert code == 2
-    assert 'install the extra "sunspec"' in err
+    assert 'install the gateway with its extra "sunspec"' in err
 
 
 @pytest.mark.parametrize("number", [1, 103, 111, 160, 203, 701, 702, 713, 802])
