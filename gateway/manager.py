@@ -334,12 +334,12 @@ class Manager:
         log.info("device is removed", device=path)
         self.new_claims.forget(path)
         self._board.forget(path)
+        self._tell_owners()  # first: what we once wrote to another gateway's device is ours to give back from now on
         if self._fleet.stop(path) and spec is not None and ours:
             self._ending[path] = spec
         elif ours:
             self._clear(path, None)
         self._last_good.forget(path)
-        self._tell_owners()
         self._verdicts.orphans()
 
     def _clear(self, path: str, spec: Spec | None) -> None:

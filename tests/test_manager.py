@@ -365,6 +365,16 @@ def test_somebody_elses_device_is_left_alone(rig: Rig) -> None:
     assert rig.sent().keys() == {"gateways/edge-1/status"}
 
 
+def test_a_device_whose_config_goes_is_nobodys(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we wrote before it was another gateway's is given back then: nobody else will."""
+    rig.heard("edge-0")
+    rig.config(config())
+    foreign: list[bool] = []
+    monkeypatch.setattr(rig.fleet.keeper, "ends", lambda path: foreign.append(rig.fleet.is_foreign(path)), raising=False)
+    rig.config(b"")
+    assert foreign == [False]
+
+
 def test_the_config_key_names_the_owner(rig: Rig) -> None:
     """It goes before the status, in both directions; what it gives us of nobody's needs no settling."""
     rig.config(config(gateway="edge-1"))

@@ -189,7 +189,14 @@ class Desk:
 
     def cancel(self, task_id: Any, holder: str, keep: bool) -> Outcome:
         """VOLTTRON's request_cancel_schedule; with ``keep`` what the task has written stays."""
-        return self._changing(lambda now: self._keeping(keep, task_id, self._book.cancel(task_id, holder, now)))
+
+        def act(now: Now) -> Outcome:
+            outcome = self._book.cancel(task_id, holder, now)
+            if keep and outcome.ok:
+                self.reverts.keep(task_id)
+            return outcome
+
+        return self._changing(act)
 
     def acquire(self, holder: str, devices: Sequence[str], duration: Any, priority: Any) -> dict[str, Any]:
         """A lease from now. Raises LeasedByOther, Busy, BadRequest, Overridden, UnknownDevice, Unavailable."""
@@ -204,22 +211,22 @@ class Desk:
         return self._changing(act, lambda told, now: self._book.release(told["task_id"], holder, now))
 
     def renew(self, task_id: str, holder: str, duration: Any) -> dict[str, Any]:
-        """A later end. Raises LeaseLost, LeasedByOther, BadRequest, Unavailable."""
-        return self._changing(lambda now: self._book.renew(task_id, holder, duration, now))
+        """A later end, not on disk: leases end with a restart. Raises LeaseLost, LeasedByOther, BadRequest, Unavailable."""
+        self.ready()
+        with self.lock:
+            told = self._book.renew(task_id, holder, duration, self.now())
+        self.wake()
+        return told
 
     def release(self, task_id: str, holder: str, keep: bool) -> None:
         """The end of a task; with ``keep`` what it has written stays. Raises LeaseLost, Unavailable."""
 
-        def act(now: Now) -> Outcome:
+        def act(now: Now) -> None:
             self._book.release(task_id, holder, now)
-            return self._keeping(keep, task_id, Outcome(True, "", {}))
+            if keep:
+                self.reverts.keep(task_id)
 
         self._changing(act)
-
-    def _keeping(self, keep: bool, task_id: Any, outcome: Outcome) -> Outcome:
-        if keep and outcome.ok:
-            self.reverts.keep(task_id)
-        return outcome
 
     def drop(self, path: str, by: str) -> None:
         """The device is not ours to write any more: nobody holds or reserves it, and what is open is given back."""
@@ -275,7 +282,7 @@ class Desk:
             for path in covered:
                 self.reverts.start(path)
             self.reverts.review()
-        self._overridden(override, "on", by)
+        self._overridden([override], "on", by)
         return override
 
     def lift(self, pattern: Any, by: str) -> None:
@@ -284,8 +291,7 @@ class Desk:
         with self.lock:
             lifted = self._overrides.clear() if pattern is None else [self._overrides.off(pattern)]
             self.reverts.review()
-        for override in lifted:
-            self._overridden(override, "off", by)
+        self._overridden(lifted, "off", by)
 
     def keep_overrides(self) -> None:
         """Write down what is in force. Raises JournalError."""
@@ -306,10 +312,13 @@ class Desk:
         covering = self._overrides.covering(path, self.now())
         return bool(covering) and not any(override.failsafe for override in covering)
 
-    def _overridden(self, override: Override, what: str, by: str) -> None:
-        self.keep_overrides()
-        self._herald.override(override, what, by, self.patterns())
-        self.wake()
+    def _overridden(self, overrides: Sequence[Override], what: str, by: str) -> None:
+        try:
+            self.keep_overrides()
+        finally:  # it is so, whether the disk knows it or not
+            for override in overrides:
+                self._herald.override(override, what, by, self.patterns())
+            self.wake()
 
     # ---- the passing of time, on the clerk's thread
 
@@ -320,20 +329,16 @@ class Desk:
             changes, ended = self._book.advance(now), self._overrides.advance(now)
             if ended:
                 self.reverts.review()
-        failure = None
         try:
             if changes:
                 self.keep_tasks()
-        except JournalError as error:
-            failure = error
-        for change in changes:
-            if change.kind is Kind.ENDED and change.lease is not None:
-                self.reverts.start(change.lease.device)
-            self._herald.change(change, now)
-        for override in ended:
-            self._overridden(override, "ended", "")
-        if failure is not None:
-            raise failure
+        finally:  # it has happened, whether the disk knows it or not
+            for change in changes:
+                if change.kind is Kind.ENDED and change.lease is not None:
+                    self.reverts.start(change.lease.device)
+                self._herald.change(change, now)
+            if ended:
+                self._overridden(ended, "ended", "")
         with self.lock:
             return min(self._book.next_change(self.now()), self._overrides.next_change())
 

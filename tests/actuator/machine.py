@@ -202,6 +202,11 @@ class OfficeMachine(RuleBasedStateMachine):
         """A plant will take the next write in its own way."""
         self.world.plants[f"{path} a"].next = how
 
+    @rule(times=st.sampled_from([0, 1, 2, 5, 30]))
+    def fill(self, times: int) -> None:
+        """The disk of the journal has no room for what comes next; before a process ends it has found some."""
+        self.world.refusals = times
+
     @rule(path=paths, variant=variants, delay=st.sampled_from([0.0, 1.0, 5.0]))
     def configure(self, path: str, variant: str, delay: float) -> None:
         """A configuration comes, which is in force a little later."""
@@ -250,7 +255,7 @@ class OfficeMachine(RuleBasedStateMachine):
             if what != "wait":
                 self.meanwhile(what, path)
                 self.world.serve()
-                self.world.desk.advance()
+                self.world.office.clerk._advance()
 
         self.world.ambush = (place, act)
 

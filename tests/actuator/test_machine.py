@@ -31,7 +31,7 @@ def test_what_is_written_is_given_back_whatever_happens(monkeypatch: pytest.Monk
         run_state_machine_as_test(
             OfficeMachine,
             settings=settings(
-                max_examples=max(1, wanted * 5 // 4 // STEPS),
+                max_examples=max(1, wanted * 6 // 5 // STEPS),
                 stateful_step_count=STEPS,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.actuator.journal import JournalError
+from gateway.clock import rfc3339
 from gateway.store.sqlite import Database
 from tests.actuator.office_rig import PATH, OfficeRig, P, Q
 from tests.fakes import FakeClock, spec
@@ -165,3 +166,21 @@ def test_a_point_that_is_open_again_is_not_closed_by_the_mender(rig: OfficeRig, 
     rig.write("q", 6.0)
     rig.desk.reverts.settle()
     assert [entry.point for entry in rig.office.journal.open_writes()] == ["q"]
+
+
+def test_a_lease_is_renewed_without_a_disk(rig: OfficeRig, disk: Disk) -> None:
+    """Its end stands nowhere on it, so that nobody is told that a lease is not renewed which is."""
+    disk.full = True
+    until = rig.ask("renew_lease", duration=600).result["until"]
+    assert [rfc3339(lease.until) for lease in rig.desk.leases()] == [until]
+
+
+def test_overrides_are_told_though_the_disk_fails(rig: OfficeRig, disk: Disk) -> None:
+    """They are in force, and over, all the same, each with its event; who sets one hears that it is not on disk."""
+    disk.full = True
+    for pattern in ("C/*", "C/B/*"):
+        assert rig.ask("set_override_on", "chief", pattern=pattern, duration=30).result == "unavailable"
+    assert rig.ask("set_point", "chief", "p", value=1.0).result == "overridden"
+    work(rig, 30)
+    assert [kind for kind, _ in rig.events()].count("override") == 4
+    assert rig.desk.patterns() == {}

@@ -139,6 +139,15 @@ class Watch:
                 at: debt for at, debt in self.debts.items() if debt.key in kept or debt.key[1] not in result["abandoned"]
             }
 
+    def let_go_perhaps(self, request: Message) -> None:
+        """The disk has refused what a task has written to stay: it stays if the lease has ended all the same."""
+        arguments = parse(request.payload.decode())
+        if arguments.get("keep"):
+            is_open = self._world.desk.reverts.is_open
+            self.debts = {
+                at: debt for at, debt in self.debts.items() if debt.task != arguments["task_id"] or is_open(debt.key)
+            }
+
     def _is_due(self, debt: Debt) -> bool:
         """Whether it is on its way back already: by somebody's wish, or as another lease of the task has ended."""
         return any(point.due for point in self._world.desk.reverts.points(debt.path) if point.entry.key == debt.key)

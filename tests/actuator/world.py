@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.actuator.audit import AuditEvent
+from gateway.actuator.journal import JournalError
+from gateway.actuator.mender import EVERY
 from gateway.actuator.notices import Notices
 from gateway.actuator.office import Office
 from gateway.addressing import Addressing
@@ -81,6 +83,8 @@ class World:
         self.told: dict[str, bytes] = {}
         self.ambush: tuple[str, Callable[[], None]] | None = None
         self.disturbed = False
+        self.refusals = 0
+        self.has_refused = False
         self.start()
 
     # ---- processes
@@ -97,6 +101,7 @@ class World:
         rules = Actuator(preempt_grace=GRACE, max_lease=LONGEST)
         self.office = Office(rules, "edge-1", env, self.directory, None, self.fleet, self.board, notices, names, self.at)
         self.desk = self.office.desk
+        self.office.journal._file.transaction = self._unless_full(self.office.journal._file.transaction)
         self.desk.reverts._compiled = lambda path, payload, documents: self.spec(*payload.decode().rsplit(maxsplit=1))
         duplicates = Duplicates(clock, self.office.journal, lambda _: None)
         methods = self.office.table()
@@ -121,6 +126,7 @@ class World:
     def crash(self, away: float = 0.0, boots: bool = False) -> None:
         """The process is gone without a word, and another begins; ``boots``: on a machine that has booted anew."""
         self.ambush = None
+        self.find_room()
         self.office.journal.close()
         before = self.clock.now()
         self.clock.advance(away)
@@ -131,6 +137,24 @@ class World:
             sent.deadline += self.clock.now() - (before + away)
         self.watch.in_force.clear()
         self.start()
+
+    def _unless_full(self, transaction: Callable[[], Any]) -> Callable[[], Any]:
+        def checked() -> Any:
+            if self.refusals:
+                self.refusals, self.has_refused = self.refusals - 1, True
+                raise JournalError("no room")
+            return transaction()
+
+        return checked
+
+    def find_room(self) -> None:
+        """The disk takes all again, and knows what it has refused: what it never knew, no later process can know."""
+        self.refusals = 0
+        if self.has_refused:
+            self.has_refused = False
+            self.clock.advance(EVERY)
+            self.office.clerk._mender.work()
+            self.rpc._duplicates.commit()
 
     def live(self, act: Callable[[], object]) -> None:
         """Let something happen; where it ends in a crash, the next process begins."""
@@ -191,6 +215,8 @@ class World:
         code, frames = dict(answer.user)["status"], sum(sum(sent.frames.values()) for sent in self.sent[key])
         if code == "ok" and "duplicate" not in dict(answer.user):
             self.watch.let_go(self.sent[key][0].message, parse(answer.payload.decode())["result"])
+        if code == "unavailable":
+            self.watch.let_go_perhaps(self.sent[key][0].message)
         if "duplicate" in dict(answer.user):
             crashed = any(sent.crashed for sent in self.sent[key])
             firsts = [old.payload for old in before[:-1]]
@@ -213,11 +239,14 @@ class World:
     def turn(self) -> float:
         """Each thread has one turn; the boot clock time when one of them has something to do again."""
         self.serve()
-        due = self.desk.advance()
+        due = self.office.clerk._advance()
+        self.office.clerk._mender.work()
+        if self.desk.records.troubled or self.desk.reverts.behind:
+            due = min(due, self.clock.now() + EVERY)
         self.office.collectors.sweep()
         for thread in [*self.fleet._threads.values(), *(thread for _, thread in self.office.collectors._running)]:
             due = min(due, self.step(thread))
-        self.desk.advance()
+        self.office.clerk._advance()
         self.watch.all_due()
         return due
 
@@ -264,7 +293,9 @@ class World:
 
     def remove(self, path: str) -> None:
         """A device is removed."""
-        if self.configured.pop(path, None) and path not in self.foreign:
+        if self.configured.pop(path, None):
+            self.foreign.discard(path)
+            self.fleet.foreign(self.foreign)
             self.fleet.stop(path)
             assert not any(slot["device"] == path for task in self.desk.tasks() for slot in task["slots"]), (
                 "a slot without device"
@@ -299,6 +330,7 @@ class World:
     def settle(self) -> None:
         """All is well, and after a while nothing is left: each request has its answer and its event."""
         self.ambush = None
+        self.find_room()
         for plant in self.plants.values():
             plant.way, plant.next = "well", ""
         for path in list(self.foreign):
