@@ -147,7 +147,7 @@ class Worklist:
         if self.held:
             return self.asks_from
         due = [self._drain_until] if self.closing else []
-        if self.reload:
+        if self.reload and not self.closing:  # who ends takes no new configuration
             due.append(self.reload[2] if self._before else self.reload_at())
         if self._writes and not self.may_write:
             due.append(self.writes_from)

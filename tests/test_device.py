@@ -1053,6 +1053,18 @@ def test_the_end_waits_for_reverts() -> None:
     assert (first.ends, second.ends, second.strandings) == ([(1.0, None)], [], 1)
 
 
+def test_who_ends_waits_for_its_reverts_whatever_configuration_came() -> None:
+    """A new configuration that was due wakes nobody who is being stopped: the thread waits for the next try of a revert."""
+    rig = Rig(A, B)
+    rig.poll(a=2.0, b=2.0)
+    rig.revert(A, 1.0)
+    rig.device.work.reconfigure(spec(rig.wire, B), 0.0, rig.clock.now())
+    rig.device.close(drain_until=rig.clock.now() + 60.0)
+    rig.clock.advance(11.0)
+    rig.wire.expect("write a=1.0", SILENT)
+    assert rig.device.step() > rig.clock.now()
+
+
 def test_a_revert_that_is_not_wanted_any_more_is_left_out() -> None:
     """Given up meanwhile: nothing is sent."""
     rig = Rig(A)
