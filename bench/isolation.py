@@ -121,7 +121,7 @@ def shared_endpoint(seconds: float) -> dict[str, float]:
             waits.append(time.monotonic() - asked)
             seat.give(None)
             time.sleep(0.05)
-        env.links.leave(endpoint, seat)
+        env.links.leave(seat)
         took = time.monotonic() - begin
     due = took / INTERVAL
     rates = [sum(begin <= at < begin + took for at in outlet.times.get(f"C/B/{n}", [])) / due for n in range(UNITS - DEAD)]
