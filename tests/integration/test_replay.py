@@ -40,7 +40,7 @@ def big(points: int = 20) -> bytes:
 
 def loaded(client: TestClient, edge: GatewayProcess) -> int:
     """How many devices the gateway runs; none while it is not ready to say."""
-    answer = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60).json
+    answer = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60 + 10 * PATIENCE).json
     assert "result" in answer or answer["error"]["code"] == "timeout", answer
     return len(answer.get("result", ()))
 
@@ -92,12 +92,12 @@ def test_a_broker_that_cuts_the_replay_is_found_out(own_broker: Callable[..., Ow
     client = quiet(site, broker)
     begun = time.monotonic()
     edge = site.gateway(url=str(broker.url))
-    eventually(lambda: problems(client, edge), "it is told", 60)
+    eventually(lambda: problems(client, edge), "it is told", 60 + 10 * PATIENCE)
     took = time.monotonic() - begun
     message = problems(client, edge)["replay_cut"]
     assert "max_queued_messages" in message
-    eventually(lambda: loaded(client, edge), "it is ready", 60)
-    runs = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60).result
+    eventually(lambda: loaded(client, edge), "it is ready", 60 + 10 * PATIENCE)
+    runs = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60 + 10 * PATIENCE).result
     print(f"{len(runs)} of {COUNT} configs after {took:.1f} s, {memory(edge)}: {message}")
     assert f"{len(runs)} devices are known" in message
     buildings = {path.split("/")[1] for path in runs}
