@@ -15,14 +15,15 @@ BEGINNING = 16
 """A message that cuts a long text short shows at least so much of it."""
 MASK = "***"
 
-_secrets: dict[str, re.Pattern[str]] = {}
+_secrets: dict[str, re.Pattern[str]] = {}  # is replaced, never changed: any thread may be going through it
 
 
 def conceal(secret: str) -> None:
     """From now on this text is not shown."""
+    global _secrets
     if len(secret) >= MIN_LENGTH and secret not in _secrets:
         cut_short = rf"|{re.escape(secret[:BEGINNING])}\S*" if len(secret) > BEGINNING else ""
-        _secrets[secret] = re.compile(re.escape(secret) + cut_short)
+        _secrets = _secrets | {secret: re.compile(re.escape(secret) + cut_short)}
 
 
 def masked(words: str) -> str:
@@ -34,4 +35,5 @@ def masked(words: str) -> str:
 
 def forget() -> None:
     """Conceal nothing any more; for tests."""
-    _secrets.clear()
+    global _secrets
+    _secrets = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway import masking
 from gateway.masking import conceal, forget, masked
 
 
@@ -39,3 +40,17 @@ def test_short_texts_are_not_masked():
     """A secret like 1 would put stars into every message."""
     conceal("502")
     assert masked("port 502") == "port 502"
+
+
+def test_a_secret_may_come_while_words_are_masked(monkeypatch: pytest.MonkeyPatch):
+    """Masking goes on although another thread conceals one more text in the middle of it."""
+
+    class Interrupted:
+        def sub(self, mask: str, words: str) -> str:
+            conceal("another secret")
+            return words
+
+    conceal("s3cret")
+    monkeypatch.setattr(masking, "_secrets", {"": Interrupted()} | masking._secrets)
+    assert masked("s3cret") == "***"
+    assert masked("another secret") == "***"
