@@ -8,10 +8,9 @@ from typing import Any
 
 from gateway.actuator.reverts import Done
 from gateway.errors import DeadlinePassed, GatewayError, OutcomeUnknown
-from gateway.masking import masked
 from gateway.model import Masked, Scalar, Taken
+from gateway.rpc import error_body
 from gateway.ticket import Ticket
-from gateway.values import cut
 
 
 class Group:
@@ -62,9 +61,3 @@ class Group:
     def _body(self, errors: dict[str, Any]) -> dict[str, Any]:
         effective = {"effective": dict(self._effective)} if self._effective else {}
         return {"values": dict(self._values), "errors": errors, **effective}
-
-
-def error_body(error: GatewayError) -> dict[str, Any]:
-    """An error inside a result."""
-    body: dict[str, Any] = {"code": error.code, "message": cut(masked(error.message))}
-    return body | {"data": error.data} if error.data else body

@@ -9,7 +9,7 @@ from gateway.actuator.arguments import checked, fence_of, flag_of, priority_of, 
 from gateway.actuator.asking import Claim
 from gateway.actuator.audit import AuditEvent
 from gateway.actuator.desk import Desk
-from gateway.actuator.group import Group, error_body
+from gateway.actuator.group import Group
 from gateway.actuator.reverts import Done, OpenPoint, goal
 from gateway.actuator.writes import Write
 from gateway.addressing import Addressing
@@ -18,7 +18,7 @@ from gateway.device import Device
 from gateway.errors import BadRequest, BadValue, RequestError
 from gateway.jobs import WriteJob
 from gateway.model import Register, Scalar
-from gateway.rpc import Call, Handler
+from gateway.rpc import Call, Handler, error_body
 from gateway.store.device_config import Spec
 
 _LEASE = ("priority", "lease", "task_id", "fence")

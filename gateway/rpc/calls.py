@@ -95,10 +95,13 @@ def answer_of(result: Any, error: GatewayError | None, gateway_id: str | None) -
     if error is None:
         body = {"result": result.value, "effective": result.effective} if isinstance(result, Masked) else {"result": result}
         return Answer("ok", body | gateway)
-    wrong: dict[str, Any] = {"code": error.code, "message": cut(masked(error.message))}
-    if error.data:
-        wrong["data"] = error.data
-    return Answer(error.code, {"error": wrong} | gateway, getattr(error, "number", number(error.code)))
+    return Answer(error.code, {"error": error_body(error)} | gateway, getattr(error, "number", number(error.code)))
+
+
+def error_body(error: GatewayError) -> dict[str, Any]:
+    """An error as clients see it, as an answer or inside a result."""
+    body: dict[str, Any] = {"code": error.code, "message": cut(masked(error.message))}
+    return body | {"data": error.data} if error.data else body
 
 
 def lifetime(message: Message) -> float:
