@@ -6,7 +6,6 @@ the oldest first, counted and told. A disk that can not be used holds nobody up:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import structlog
@@ -18,7 +17,7 @@ from gateway.settings import Outbox as Bounds
 from gateway.store.outbox import Kept, OutboxError, OutboxFile
 from gateway.store.sqlite import MovedAside, is_passing
 from gateway.vitals import Vitals
-from gateway.worker import Worker
+from gateway.worker import Bell, Worker
 
 log = structlog.get_logger()
 
@@ -57,10 +56,8 @@ class Outbox:
         self._queue = queue
         self._clock = clock
         self._tell = tell
-        self._worker = Worker("outbox", self._turn, lambda: self._stopping, finish=self.finish)
-        self._changed = threading.Condition()
-        self._woken = False
-        self._stopping = False
+        self._worker = Worker("outbox", self._turn, lambda: self._bell.over, finish=self.finish)
+        self._bell = Bell()
         self._usable = False
         self._base: int | None = None  # an entry's id on disk is its number above this
         self._cursor = 0
@@ -97,30 +94,18 @@ class Outbox:
 
     def wake(self) -> None:
         """There is something to keep."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify()
+        self._bell.ring()
 
     def stop(self, timeout: float) -> bool:
         """Keep all that is not acknowledged, and end; whether the thread ended in time."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        self._bell.end()
         return self._worker.join(timeout)
 
     # ---- the thread
 
     def _turn(self) -> None:
         self._worker.pulse.due = self._clock.now() + DISK_PATIENCE
-        self._wait(self.work())
-
-    def _wait(self, seconds: float) -> None:
-        with self._changed:
-            if not self._woken and not self._stopping:
-                self._changed.wait(seconds)
-            if self._woken and not self._stopping:
-                self._changed.wait(LINGER)
-            self._woken = False
+        self._bell.wait(self.work(), LINGER)
 
     def work(self) -> float:
         """One turn; the seconds until there is something to do again, unless it is woken."""

@@ -19,6 +19,36 @@ def nothing() -> None:
     """Nothing is to be done."""
 
 
+class Bell:
+    """What a thread waits by: it is rung when there is something to do, and at the end; any thread may ring."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._changed = threading.Condition()
+        self._rung = False
+
+    def ring(self) -> None:
+        """There is something to do."""
+        with self._changed:
+            self._rung = True
+            self._changed.notify()
+
+    def end(self) -> None:
+        """There will be nothing more to do."""
+        with self._changed:
+            self.over = True
+            self._changed.notify()
+
+    def wait(self, seconds: float, linger: float = 0.0) -> None:
+        """Wait that long, or until it rings or is over; when it has rung, linger so that more may come."""
+        with self._changed:
+            if not self._rung and not self.over:
+                self._changed.wait(seconds)
+            if linger and self._rung and not self.over:
+                self._changed.wait(linger)
+            self._rung = False
+
+
 class Worker:
     """Calls ``begin``, then ``turn`` until ``over``, then ``finish``.
 

@@ -7,7 +7,7 @@ import pytest
 from gateway import worker as worker_module
 from gateway.clock import SystemClock
 from gateway.vitals import Vitals
-from gateway.worker import Worker
+from gateway.worker import Bell, Worker
 
 
 def test_a_worker_begins_turns_and_finishes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +49,32 @@ def test_a_worker_that_hangs_is_named() -> None:
     assert worker.name == "w"
     hang.set()
     assert worker.join(10)
+
+
+LONG = 60.0
+"""Seconds that no test waits: who waits so long has missed what should end it."""
+
+
+@pytest.mark.timeout(10)
+def test_a_bell_that_has_rung_is_not_waited_for() -> None:
+    """What rang before the wait ends it at once, and once only; its end ends every wait, and lingers for nothing."""
+    bell = Bell()
+    bell.ring()
+    bell.wait(LONG)
+    bell.wait(0.0)
+    bell.end()
+    bell.ring()
+    bell.wait(LONG, linger=LONG)
+    bell.wait(LONG)
+    assert bell.over
+
+
+@pytest.mark.timeout(10)
+def test_a_bell_wakes_who_waits() -> None:
+    """Another thread that waits goes on when it rings."""
+    bell = Bell()
+    waiting = threading.Thread(target=bell.wait, args=(LONG,))
+    waiting.start()
+    bell.ring()
+    waiting.join(5)
+    assert not waiting.is_alive()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import structlog
 
 from gateway.actuator.collectors import Collectors
@@ -19,7 +17,7 @@ from gateway.jobs import WriteJob
 from gateway.settings import Actuator
 from gateway.values import coerce
 from gateway.vitals import Vitals
-from gateway.worker import Worker
+from gateway.worker import Bell, Worker
 
 log = structlog.get_logger()
 
@@ -39,13 +37,11 @@ class Clerk:
         self._fleet = fleet
         self._collectors = collectors
         self._mender = mender
-        self._changed = threading.Condition()
-        self._woken = False
-        self._stopping = False
+        self._bell = Bell()
         self._next_announcement = 0.0
         self._next_heartbeat = 0.0
         self._beat = 0
-        self._worker = Worker("actuator", self._turn, lambda: self._stopping, finish=self._finish)
+        self._worker = Worker("actuator", self._turn, lambda: self._bell.over, finish=self._finish)
 
     @property
     def name(self) -> str:
@@ -58,15 +54,11 @@ class Clerk:
 
     def wake(self) -> None:
         """Something has changed that may be due now."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify()
+        self._bell.ring()
 
     def stop(self, timeout: float) -> bool:
         """End after telling what has happened up to now; whether the thread ended in time."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        self._bell.end()
         return self._worker.join(timeout)
 
     def _turn(self) -> None:
@@ -79,10 +71,7 @@ class Clerk:
         now = self._clock.now()
         pause = max(0.0, min(until - now, LONGEST_WAIT))
         self._worker.pulse.due = now + pause
-        with self._changed:
-            if not self._woken and not self._stopping:
-                self._changed.wait(pause)
-            self._woken = False
+        self._bell.wait(pause)
 
     def work(self) -> float:
         """Do what is due; the boot clock time when something is again."""
@@ -91,7 +80,7 @@ class Clerk:
         if now >= self._next_announcement:
             self._next_announcement = now + self._settings.announce_interval
             self._desk.announce()
-        if now >= self._next_heartbeat and not self._stopping:
+        if now >= self._next_heartbeat and not self._bell.over:
             self._next_heartbeat = now + self._settings.heartbeat_interval
             self._heartbeats()
         self._collectors.sweep()
