@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from rich.console import Console
 
 from gateway.allow import Allow
 from gateway.cli.importing.command import FAILED, OK, deliver
@@ -17,8 +13,8 @@ from gateway.cli.importing.model import ImportFault, Result
 from gateway.cli.scanning.bacnet_device import FoundDevice, Reader, explore
 from gateway.cli.scanning.bacnet_report import device, grid, plain
 from gateway.cli.scanning.ede import write_ede
-from gateway.cli.scanning.modbus import STOPPED, complain, passing
 from gateway.cli.scanning.options import Output
+from gateway.cli.scanning.telling import STOPPED, complain, passing, show
 from gateway.interfaces._bacnet.config import ip_of
 from gateway.interfaces._bacnet.networks import BacnetNetworks
 from gateway.interfaces._bacnet.values import Facts, Local, RequestFailed, Target
@@ -69,7 +65,7 @@ def scan(networks: BacnetNetworks, search: Search, allow: Allow, output: Output,
     finally:
         networks.stop(5.0)
     code = _deliver(result.found, output, ede)
-    _show(result, as_json)
+    show(result.plain(), grid(result.found) if result.found else None, as_json)
     if result.stopped:
         complain("stopped: there may be more than this")
         return STOPPED
@@ -133,13 +129,3 @@ def _deliver(found: Sequence[FoundDevice], output: Output, ede: Path | None) -> 
     except (ImportFault, OSError) as error:
         complain(str(error))
         return FAILED
-
-
-def _show(result: Scan, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result.plain()))
-    elif result.found:
-        Console().print(grid(result.found))
-    else:
-        print("nobody answers")
-    sys.stdout.flush()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console
-
-from gateway.cli.importing.command import FAILED, LOST, OK, deliver
+from gateway.cli.importing.command import FAILED, OK, deliver
 from gateway.cli.importing.model import ImportFault, Result
 from gateway.cli.scanning.line import Line
 from gateway.cli.scanning.options import BadOption, Link, Output, shortened
 from gateway.cli.scanning.report import device, grid, plain
+from gateway.cli.scanning.telling import STOPPED, complain, passing, show
 from gateway.cli.scanning.units import Found, Progress, Window, answers, explore
 from gateway.errors import Unreachable
 
-STOPPED = 130
-"""The exit code after Ctrl-C."""
 ALIKE = 20
 """So many units that all answer are hardly so many devices."""
 
@@ -60,7 +55,7 @@ def scan(link: Link, units: Sequence[int], window: Window, pause: float, output:
         complain(str(error))
         return FAILED
     code = _deliver(link, result, output)
-    show(result, as_json)
+    show(result.plain(), grid(result.found) if result.found else None, as_json)
     if result.stopped:
         complain("stopped: there may be more than this")
         return STOPPED
@@ -106,27 +101,3 @@ def _deliver(link: Link, scan_: Scan, output: Output) -> int:
     except (ImportFault, OSError) as error:
         complain(str(error))
         return FAILED
-
-
-def show(result: Scan, as_json: bool) -> None:
-    """The result on standard output: a table, or one JSON object."""
-    if as_json:
-        print(json.dumps(result.plain()))
-    elif result.found:
-        Console().print(grid(result.found))
-    else:
-        print("nobody answers")
-
-
-def passing(text: str) -> None:
-    """A word on what is going on, for somebody who watches a terminal: the next one takes its place."""
-    if sys.stderr.isatty():
-        print(f"\r{text:<40}", end="", file=sys.stderr, flush=True)
-
-
-def complain(text: str) -> None:
-    """A line on standard error."""
-    print(text, file=sys.stderr)
-
-
-__all__ = ["LOST", "Scan", "find", "scan"]

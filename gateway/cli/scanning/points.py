@@ -74,6 +74,7 @@ class _Walker:
         self._words = words
 
     def group(self, group: dict[str, Any], name: str, offset: int, outer: dict[str, _Place]) -> Iterator[_Place]:
+        """The places of a group's points and of the groups in it, from an offset on; ``outer`` are the points around it."""
         scope = dict(outer)
         self.end = offset
         for point in group.get("points", []):

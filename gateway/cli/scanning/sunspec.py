@@ -11,10 +11,10 @@ from gateway.cli.importing.command import FAILED, LOST, OK, deliver
 from gateway.cli.importing.model import Device, ImportFault, Names, Result
 from gateway.cli.scanning.chain import Chain, NoChain, find_base, walk
 from gateway.cli.scanning.line import Line
-from gateway.cli.scanning.modbus import STOPPED, complain
 from gateway.cli.scanning.models import Models, NoModels
 from gateway.cli.scanning.options import BadOption, Link, Output
 from gateway.cli.scanning.points import map_model
+from gateway.cli.scanning.telling import STOPPED, complain
 from gateway.errors import Unreachable
 
 COMMONLY = 60

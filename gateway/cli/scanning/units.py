@@ -100,6 +100,7 @@ class _Reader:
         self._silences = 0
 
     def run(self, window: Window) -> None:
+        """Look for what of the table can be read, until the device does not know the function or falls silent."""
         sweep = Sweep(self._readable, self._table.most)
         self._found.ranges[self._title] = sweep.found
         try:
