@@ -74,6 +74,11 @@ class Claims:
         return yields(self._us, other, configured, our_adopted, said.get("adopt"), ours_new, said.get("claim") == "new")
 
 
+def gateway_in(payload: bytes) -> str | None:
+    """The gateway that a retained message of a device or lease names, or None."""
+    return _gateway(_status(payload))
+
+
 def _status(payload: bytes) -> dict[str, Any]:
     try:
         status = orjson.loads(payload)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import orjson
 import structlog
 
 from gateway.broker import Link, Subscription
 from gateway.catalog import Catalog
-from gateway.claims import Claims
+from gateway.claims import Claims, gateway_in
 from gateway.manager import Manager
 from gateway.model import Message
 from gateway.sync.replayer import Replayer
@@ -51,7 +49,7 @@ class Leftovers:
 
     def heard_lease(self, device: str, message: Message) -> None:
         """A message on a lease topic."""
-        if message.retain and _gateway(message.payload) == self._topics.gateway_id:
+        if message.retain and gateway_in(message.payload) == self._topics.gateway_id:
             self._leases.add(device)
 
     def clear_devices(self) -> None:
@@ -80,11 +78,3 @@ class Leftovers:
         told = {place.removesuffix("/status") for place in below.values() if place.endswith("/status")}
         others = tuple(other + "/" for other in told | self._catalog.entries.keys() if other.startswith(path + "/"))
         return [topic for topic, place in below.items() if not place.startswith(others)]
-
-
-def _gateway(payload: bytes) -> Any:
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-    return value.get("gateway") if isinstance(value, dict) else None
