@@ -170,7 +170,7 @@ def test_the_config_key_names_and_moves_the_owner(client: TestClient, pair: Gate
     answered = [each for each in sent if answers(client, each)]
     assert len(answered) > len(sent) / 3  # those before the move, and those after the new owner has settled
     codes = {found[0]["error"]["code"] for each in answered if "error" in (found := answers(client, each))[0]}
-    assert codes <= {"unavailable", "busy", "unknown_device"}  # in all of them nothing was written
+    assert codes <= {"unavailable", "busy", "unknown_device", "timeout"}  # in all of them nothing was written
 
 
 def test_an_owner_that_is_offline_still_counts(client: TestClient, pair: Gateways) -> None:
