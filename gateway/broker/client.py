@@ -29,6 +29,8 @@ log = structlog.get_logger()
 KEEPALIVE = 15
 CONNECT_TIMEOUT = 5.0
 NOT_LET_IN = frozenset({"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"})
+PROTOCOL_ERROR = 0x82
+KEPT_SESSION = "the broker has kept a session for us, which we never ask for: what it would bring may be of any age"
 
 
 class Hears(Protocol):
@@ -162,10 +164,13 @@ class Client:
             log.exception("a callback failed", client_id=self._client_id)
             self._hears.failed()
 
-    def _on_connect(self, _c: Any, _u: Any, _flags: Any, code: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(self, _c: Any, _u: Any, flags: Any, code: ReasonCode, properties: Properties | None) -> None:
         def act() -> None:
             if code.is_failure:
                 self._hears.refused(f"the broker refuses us: {code}", str(code) in NOT_LET_IN)
+            elif flags.session_present:  # MQTT 5.0, 3.2.2.1.1: who has no session closes the connection
+                self._hears.refused(KEPT_SESSION, False)
+                self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=PROTOCOL_ERROR))
             else:
                 maximum, packet = getattr(properties, "ReceiveMaximum", None), getattr(properties, "MaximumPacketSize", 0)
                 self._hears.let_in(maximum, packet)

@@ -318,7 +318,9 @@ class Link:
         self._reason = self._reason or reason
 
     def message(self, message: Message) -> None:
-        """Pass it on, with our doubts."""
+        """Pass it on, with our doubts; what comes on a connection that we do not want is nothing to us."""
+        if not self._connected:
+            return
         self._on_event(replace(message, suspect=True) if self._flights.suspect(message.received) else message)
 
     def acknowledged(self, mid: int, refusal: str | None) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.integration.brokers import OwnBroker
 from tests.integration.client import TestClient, retained
 from tests.integration.devices import fake
+from tests.integration.documents import digest
 from tests.integration.process import GatewayProcess
 from tests.integration.proxy import Proxy
 from tests.integration.waiting import PATIENCE, eventually, logged, scaled
@@ -99,6 +100,32 @@ def test_a_killed_broker_is_found_again_and_told_everything(
         client.publish("config/devices/C/B/D", fake(), retain=True)
         client.status("C/B/D", orphan=False, source="broker", after=client.mark() - 1)
         client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json.get("health") == "ok")
+
+
+def test_what_changed_while_the_link_was_cut_is_as_on_the_broker_within_10_seconds(
+    broker: Any, client: TestClient, proxy: Callable[[int], Proxy], gateway: Gateways
+) -> None:
+    """Of the session before the cut nothing is left: a config that changed and one that came run, all is told again."""
+    way = proxy(broker.url.port)
+    edge = gateway(url=way.url)
+    configs = {"C/B/same": fake(), "C/B/changed": fake(0.3), "C/B/new": fake(0.4)}
+    client.publish("config/devices/C/B/same", configs["C/B/same"], retain=True)
+    client.publish("config/devices/C/B/changed", fake(), retain=True)
+    client.online("C/B/same")
+    client.online("C/B/changed")
+    lines = len(edge.log_lines())
+    way.shut()
+    for link in (edge.id, f"{edge.id}.data"):
+        logged(edge, "no connection to the broker", after=lines, client_id=link)
+    for path in ("C/B/changed", "C/B/new"):
+        client.publish(f"config/devices/{path}", configs[path], retain=True)
+    mark, opened = client.mark(), time.monotonic()
+    way.open()
+    for path, config in configs.items():
+        client.status(path, 10 * PATIENCE, mark, state="online", hash=digest(config), source="broker")
+        client.reading(path, timeout=10 * PATIENCE, after=mark)
+    print(f"all is as on the broker after {time.monotonic() - opened:.1f} s")
+    assert time.monotonic() - opened < 10 * PATIENCE
 
 
 @pytest.mark.long
