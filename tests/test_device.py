@@ -264,6 +264,27 @@ def test_attempts_back_off_up_to_half_a_minute() -> None:
     assert rig.device.step() == pytest.approx(rig.clock.now() + 0.5)
 
 
+@pytest.mark.parametrize("interval", [1, 60])
+def test_a_device_that_was_away_for_ten_minutes_is_back_within_one_pause(interval: float) -> None:
+    """Whatever its interval, it is tried after 30 s at most, some dozen times in all, and polled on the first try."""
+    rig = Rig(A, interval=interval)
+    rig.poll(a=1.0)
+    rig.next_poll(a=SILENT)
+    left = rig.clock.now()
+    rig.wire.down = Unreachable("no route to host")
+    while (until := rig.device.step()) < left + 600:
+        assert 0 < until - rig.clock.now() <= 30
+        rig.clock.advance(until - rig.clock.now())
+    tries = rig.wire.log.count("open") - 1
+    assert 24 <= tries <= 45  # all pauses as long as can be, as short as can be
+    rig.clock.advance(left + 600 - rig.clock.now())
+    rig.wire.down = None
+    rig.next_poll(a=2.0)
+    assert rig.clock.now() - left <= 630
+    assert rig.state is DeviceState.ONLINE
+    assert rig.wire.log.count("open") == tries + 2
+
+
 def test_an_interface_may_want_to_be_tried_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it says is the longest pause is."""
     monkeypatch.setattr(ScriptedInterface, "longest_pause", 4.0)
