@@ -125,6 +125,10 @@ class Fleet:
         """Whether a device is to run here: it is from the moment on at which it is started, until it is told to stop."""
         return path in self._specs and path not in self._foreign
 
+    def has_gone(self, path: str) -> bool:
+        """Whether the device is another gateway's, and at most gives back here what was written to it."""
+        return path in self._foreign and path not in self._specs
+
     def device(self, path: str) -> Device:
         """The running device at this path. Raises UnknownDevice, Misconfigured."""
         thread = self._threads.get(path)

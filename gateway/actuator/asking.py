@@ -23,3 +23,7 @@ class Devices(Protocol):
     def is_ours(self, path: str) -> bool:
         """Whether a device is configured, and this gateway's: not removed, and not another gateway's."""
         ...
+
+    def has_gone(self, path: str) -> bool:
+        """Whether a device is another gateway's, and at most gives back here what was written to it."""
+        ...

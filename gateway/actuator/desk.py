@@ -308,9 +308,12 @@ class Desk:
             return self._overrides.devices(paths, self.now())
 
     def waits(self, path: str) -> bool:
-        """Whether the reverts of a device wait: every override on it is one without fail-safe."""
+        """Whether the reverts of a device wait: every override on it is one without fail-safe.
+
+        Not if the device goes to another gateway: ours end for it with that, and nobody could give back afterwards.
+        """
         covering = self._overrides.covering(path, self.now())
-        return bool(covering) and not any(override.failsafe for override in covering)
+        return bool(covering) and not any(o.failsafe for o in covering) and not self._devices.has_gone(path)
 
     def _overridden(self, overrides: Sequence[Override], what: str, by: str) -> None:
         try:

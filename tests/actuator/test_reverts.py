@@ -126,6 +126,25 @@ def test_a_revert_that_waits_already_is_put_off_by_an_override(rig: OfficeRig) -
     assert rig.office.journal.open_writes() == []
 
 
+def test_a_device_that_goes_to_another_gateway_gives_back_though_an_override_is_in_force(rig: OfficeRig) -> None:
+    """One without fail-safe keeps the device as it is while it is ours; afterwards nobody could give back."""
+    rig.write("p", 5.0)
+    rig.ask("set_override_on", "chief", pattern="C/*", failsafe_revert=False)
+    rig.fleet.give_up(PATH, abandon=False)
+    rig.step(("write p=3.0", 3.0))
+    assert rig.office.journal.open_writes() == []
+
+
+def test_a_device_that_is_removed_under_an_override_gives_back_when_it_is_over(rig: OfficeRig) -> None:
+    """Nobody else has the device: what keeps it as it is holds on."""
+    rig.write("p", 5.0)
+    rig.ask("set_override_on", "chief", pattern="C/*", failsafe_revert=False)
+    rig.fleet.stop(PATH)
+    rig.step()
+    assert rig.desk.reverts.waits(PATH)
+    assert len(rig.office.journal.open_writes()) == 1
+
+
 def test_an_override_that_is_over_holds_nothing_back(rig: OfficeRig) -> None:
     """What is written after it is given back at the end of its lease, though nothing was open when it was lifted."""
     rig.ask("set_override_on", "chief", pattern="C/*", failsafe_revert=False)
