@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
 from tests.integration.waiting import PATIENCE
-from tests.soak.faults import Window
 from tests.soak.plant import SETTABLE, Log, Poll, Span, Written, carried
 from tests.soak.seen import Seen
 from tests.soak.traffic import FIRST_VALUE, UNKNOWN, Book, Lease, Write
+from tests.soak.windows import Window, Windows
 
 LATE = 1.0 * PATIENCE
 """Seconds from a lease's end to the revert on the wire, if the device answers and the gateway runs."""
-FRESH = 2.0
-"""Seconds before the look in which a reading may still be on its way."""
+BETWEEN = 1000
+"""Readings at most that a unit has given out between one that was answered in time and what was asked after it."""
 TOGETHER = 1.0
 """Seconds in which a connection goes on with a device although another one has asked it meanwhile: both are at it."""
-LEASED = {address for name, (address, _) in SETTABLE.items() if name in "st"}
+LEASED = {address: rest for name, (address, rest) in SETTABLE.items() if name in "st"}
+"""Registers that leases write, and what they hold at rest."""
 REFUSED = {"bad_request", "busy", "lease_lost", "leased_by_other", "lease_required", "overridden", "timeout"}
 REFUSED |= {"device_offline", "unavailable", "unknown_device"}
 """Codes of a write that was not sent."""
@@ -33,6 +35,8 @@ class Verdict:
     checks: Counter[str] = field(default_factory=Counter)
     faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     latest_revert: float = 0.0
+    excused: int = 0
+    """Readings that may be lost, as a device was ill or a gateway killed, and were."""
 
     def check(self, kind: str, fine: object, what: object = "") -> None:
         """Count a check, and keep what is wrong."""
@@ -41,38 +45,51 @@ class Verdict:
             self.faults[kind].append(str(what))
 
 
-def judge(log: Log, book: Book, seen: Seen, lossy: Sequence[Window], slow: Sequence[Window]) -> Verdict:
-    """All checks."""
-    verdict, now = Verdict(), time.monotonic()
-    _readings(verdict, log, seen, lossy, now)
+def judge(log: Log, book: Book, seen: Seen, windows: Windows, until: float) -> Verdict:
+    """All checks; of readings those that were given out ``until`` then must have come."""
+    verdict = Verdict()
+    _values(verdict, log, seen)
+    _delivered(verdict, log, seen, windows.lossy, until)
     _reads(verdict, log, book)
     _writes(verdict, log, book)
-    _reverts(verdict, log, book, slow)
+    _reverts(verdict, log, book, windows)
     _owners(verdict, log)
     return verdict
 
 
 def missing(log: Log, seen: Seen, lossy: Iterable[Window], until: float) -> list[Poll]:
-    """Readings that nobody was told, but for those in windows, and the newest."""
-    windows: dict[int, list[Window]] = defaultdict(list)
-    for window in lossy:
-        for unit in window.units:
-            windows[unit].append(window)
-    return [
-        poll
-        for poll in log.polls
-        if poll.number not in seen.delivered[poll.unit]
-        and poll.at < until - FRESH
-        and not any(window.since <= poll.at <= window.until for window in windows[poll.unit])
-    ]
+    """Readings that were given out until then and that nobody was told, but for those in windows."""
+    excused = _excuses(lossy)
+    return [poll for poll in _untold(log, seen, until) if not excused(poll)]
 
 
 def at_rest(log: Log) -> bool:
     """Whether every register that leases write holds what it held at first."""
-    return all(words[address] < FIRST_VALUE for words in log.words.values() for address in LEASED)
+    return all(words[address] == rest for words in log.words.values() for address, rest in LEASED.items())
 
 
-def _readings(verdict: Verdict, log: Log, seen: Seen, lossy: Sequence[Window], now: float) -> None:
+def _untold(log: Log, seen: Seen, until: float) -> list[Poll]:
+    return [poll for poll in log.polls if poll.number not in seen.delivered[poll.unit] and poll.at < until]
+
+
+def _excuses(lossy: Iterable[Window]) -> Callable[[Poll], bool]:
+    windows: dict[int, list[Window]] = defaultdict(list)
+    for window in lossy:
+        for unit in window.units:
+            windows[unit].append(window)
+    return lambda poll: any(window.since <= poll.at <= window.until for window in windows[poll.unit])
+
+
+def _delivered(verdict: Verdict, log: Log, seen: Seen, lossy: Sequence[Window], until: float) -> None:
+    excused = _excuses(lossy)
+    lost = missing(log, seen, lossy, until)
+    verdict.excused = len(_untold(log, seen, until)) - len(lost)
+    verdict.checks["readings are delivered"] += sum(poll.at < until and not excused(poll) for poll in log.polls)
+    verdict.faults["readings are delivered"] += map(str, lost)
+    verdict.check("readings come in order", not seen.disorder, seen.disorder)
+
+
+def _values(verdict: Verdict, log: Log, seen: Seen) -> None:
     given = {(poll.unit, poll.number): poll for poll in log.polls}
     wall = time.time() - time.monotonic()
     for unit, readings in list(seen.delivered.items()):
@@ -82,18 +99,18 @@ def _readings(verdict: Verdict, log: Log, seen: Seen, lossy: Sequence[Window], n
             verdict.check("values are those of the registers", fine, f"{reading} is not {poll}")
     for each in seen.wrong:
         verdict.check("values are those of the registers", False, each)
-    lost = missing(log, seen, lossy, now)
-    verdict.checks["readings are delivered"] += len(log.polls)
-    verdict.faults["readings are delivered"] += map(str, lost)
-    verdict.check("readings come in order", not seen.disorder, seen.disorder)
 
 
 def _reads(verdict: Verdict, log: Log, book: Book) -> None:
-    newest = {poll.unit: poll.number for poll in log.polls}
+    given: dict[int, list[Poll]] = defaultdict(list)
+    for poll in sorted(log.polls, key=lambda poll: poll.at):
+        given[poll.unit].append(poll)
     for unit, address, asked in book.reads:
         if asked.result is not None:
-            number = (asked.result - carried(unit, address, 0)) & 0xFFFF
-            verdict.check("values that are asked for are the register's", number <= newest.get(unit, 0) + 1000, asked)
+            count = bisect_right(given[unit], asked.at, key=lambda poll: poll.at)
+            before = given[unit][count - 1].number if count else 0
+            since = (asked.result - carried(unit, address, before)) & 0xFFFF
+            verdict.check("values that are asked for are the register's", since < BETWEEN, (before, asked))
 
 
 def _writes(verdict: Verdict, log: Log, book: Book) -> None:
@@ -111,7 +128,7 @@ def _writes(verdict: Verdict, log: Log, book: Book) -> None:
     verdict.check("nothing is written that nobody asked for", not strangers, strangers)
 
 
-def _reverts(verdict: Verdict, log: Log, book: Book, slow: Sequence[Window]) -> None:
+def _reverts(verdict: Verdict, log: Log, book: Book, windows: Windows) -> None:
     by_value = {(write.unit, write.address, write.value): write for write in book.writes}
     for (unit, address), written in _by_register(log):
         runs = [list(run) for _, run in groupby(written, lambda w: _lease_number(by_value, w))]
@@ -121,15 +138,10 @@ def _reverts(verdict: Verdict, log: Log, book: Book, slow: Sequence[Window]) -> 
             lease, number = _lease(by_value, run[0]), _lease_number(by_value, run[0])
             if lease is not None:
                 before = given_back.get(number)
-                verdict.check("no lease writes after its revert", before is None or _changed(unit, before, slow), what)
+                verdict.check("no lease writes after its revert", before is None or windows.may_change(unit, before), what)
                 given_back[number] = after[0].at if after else 0.0
-                verdict.check("what is leased is given back", after and after[0].value < FIRST_VALUE, what)
-                _in_time(verdict, lease, run[-1], after, slow)
-
-
-def _changed(unit: int, at: float, windows: Sequence[Window]) -> bool:
-    """Whether another configuration of a unit came then: what is open is given back, and the lease goes on."""
-    return any(window.change and unit in window.units and window.since <= at <= window.until for window in windows)
+                verdict.check("what is leased is given back", after and after[0].value == LEASED[address], what)
+                _in_time(verdict, lease, run[-1], after, windows.slow)
 
 
 def _in_time(verdict: Verdict, lease: Lease, last: Written, after: list[Written], slow: Sequence[Window]) -> None:

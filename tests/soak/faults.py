@@ -13,53 +13,44 @@ from itertools import count
 
 from gateway.ownership import HANDED_OVER_WITHIN
 from tests.integration.process import GatewayProcess
-from tests.integration.waiting import PATIENCE, eventually
+from tests.integration.waiting import PATIENCE
 from tests.soak.plant import TIMEOUT
 from tests.soak.stage import INTERVAL, Stage
 from tests.soak.traffic import Book
+from tests.soak.windows import Window, Windows
 
 AFTER_A_KILL = 2.0
 """Readings that were taken within so many seconds before a kill -9 may be lost: 1.3 as docs/how-to/broker-away.md says, on
 a machine that does other things as well."""
+ASKED_AGAIN = 7.0
+"""Seconds for which a request may be sent again: within its life of 10, on any account."""
 UNDERWAY = 0.5
-CHANGE = 3.0
-"""Seconds in which a change of configuration is done, and readings on their way may belong to nobody."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A span of time in which readings of these units may be lost, or their reverts be late.
-
-    ``change``: another configuration comes, and what a lease wrote may be given back while the lease goes on.
-    """
-
-    units: frozenset[int]
-    since: float
-    until: float
-    change: bool = False
+CHANGE = 3.0 * PATIENCE
+"""Seconds in which a change of configuration is done."""
+STARTED = 8.0 * PATIENCE
+"""Seconds in which a gateway that was killed answers again."""
 
 
 @dataclass
 class Faults:
-    """Injects them. ``lossy`` and ``slow`` are when readings may be lost, and when reverts may be late."""
+    """Injects them, and keeps account of what they excuse."""
 
     stage: Stage
     book: Book
     random: random.Random
     kill_until: float = math.inf
     counts: Counter[str] = field(default_factory=Counter)
-    lossy: list[Window] = field(default_factory=list)
-    slow: list[Window] = field(default_factory=list)
+    windows: Windows = field(default_factory=Windows)
     _heals: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
     _sick: set[int] = field(default_factory=set)
     _cut: set[int] = field(default_factory=set)
-    _moved: float = 0.0
-    _leaving: dict[int, float] = field(default_factory=dict)
+    _moving: dict[int, float] = field(default_factory=dict)
 
     def step(self) -> None:
         """Do one thing, if it can be done now, and heal what has been ill for its time."""
         self.heal(time.monotonic())
+        self._see_who_has_moved()
         kinds: dict[Callable[[], None], int] = {
             self.ill_device: 8,
             self.link: 3,
@@ -84,7 +75,7 @@ class Faults:
     def ill_device(self) -> None:
         """An endpoint refuses connections, answers nothing, or answers late: in time, or when nobody waits any more."""
         number = self.random.randrange(len(self.stage.plant.endpoints))
-        if number in self._sick or time.monotonic() < self._leaving.get(number, 0.0):
+        if number in self._sick or not self._moving.keys().isdisjoint(self.stage.plant.endpoints[number]):
             return
         how = self.random.choice(["dead", "mute", "slow", "too slow"])
         delay = {"slow": 0.3 * TIMEOUT, "too slow": 1.2 * TIMEOUT}.get(how, 0.0)
@@ -97,9 +88,9 @@ class Faults:
             self.stage.plant.set(number, "ok")
             self._sick.discard(number)
             units = frozenset(self.stage.plant.endpoints[number])
-            self.lossy.append(Window(units, begun - UNDERWAY, time.monotonic() + UNDERWAY))
+            self.windows.lossy.append(Window(units, begun - UNDERWAY, time.monotonic() + UNDERWAY))
             # A device that was away is tried again after a pause that grows with the time that it was away.
-            self.slow.append(Window(units, begun - UNDERWAY, time.monotonic() + 2 * seconds + 2 * TIMEOUT + 2))
+            self.windows.slow.append(Window(units, begun - UNDERWAY, time.monotonic() + 2 * seconds + 2 * TIMEOUT + 2))
 
         self._later(seconds, heal)
 
@@ -108,9 +99,9 @@ class Faults:
     def link(self) -> None:
         """The network between one gateway and the broker: black hole, half of it, cut, or slow."""
         number = self.random.randrange(2)
-        if number in self._cut or time.monotonic() < self._moved:
+        if number in self._cut or self._moving:
             return
-        tap = self.stage.taps[number]
+        tap, begun = self.stage.taps[number], time.monotonic()
         how = self.random.choice(["black hole", "nothing to the broker", "nothing from the broker", "cut", "slow"])
         self._cut.add(number)
         self.counts[f"link {how}"] += 1
@@ -128,13 +119,15 @@ class Faults:
             tap.release()
             tap.rate = math.inf
             self._cut.discard(number)
+            self.windows.outages.append((begun, time.monotonic()))
 
         self._later(self.random.uniform(1, 15 if how != "slow" else 4), heal)
 
     def broker(self) -> None:
         """Kill -9, and a start after a while."""
-        if self._cut or time.monotonic() < self._moved:
+        if self._cut or self._moving:
             return
+        begun = time.monotonic()
         self.counts["broker kill -9"] += 1
         self.stage.broker.save()  # a loss of power costs what mosquitto has not saved, which is not the gateway's to mend
         self.stage.voice.close()
@@ -142,26 +135,32 @@ class Faults:
         time.sleep(self.random.uniform(0, 3))
         self.stage.broker.start()
         self.stage.voice.connect()
+        self.windows.outages.append((begun, time.monotonic()))
 
     # ---- gateways
 
     def kill(self) -> None:
         """Kill -9, a start after a while, and what was asked lately once more."""
-        if time.monotonic() > self.kill_until or time.monotonic() < self._moved:
+        if time.monotonic() > self.kill_until or self._moving:
             return
-        gateway = self.random.choice(self.stage.gateways)
+        number = self.random.randrange(2)
+        gateway, begun = self.stage.gateways[number], time.monotonic()
         units = self._units(gateway)
-        begun = time.monotonic()
         self.counts["gateway kill -9"] += 1
         gateway.kill()
-        self.lossy.append(Window(units, begun - AFTER_A_KILL, time.monotonic()))
+        self.windows.lossy.append(Window(units, begun - AFTER_A_KILL, time.monotonic() + UNDERWAY))
         time.sleep(self.random.uniform(0, 1))
         gateway.start()
+        if number not in self._cut and self._within(STARTED, lambda: self._pings(gateway)):
+            self._ask_again()
+        self.windows.slow.append(Window(units, begun - UNDERWAY, time.monotonic() + 3 * PATIENCE))
+        self.windows.outages.append((begun, time.monotonic()))
+
+    def _ask_again(self) -> None:
         for asked in self.book.again.copy():
-            if time.monotonic() - asked.at < 5:  # within its life, on any account
+            if time.monotonic() - asked.at < ASKED_AGAIN:
                 self.counts["requests sent again after a kill"] += 1
                 self.stage.voice.send_again(asked)
-        self.slow.append(Window(units, begun - UNDERWAY, time.monotonic() + 3 * PATIENCE))
 
     def _units(self, gateway: GatewayProcess) -> frozenset[int]:
         return frozenset(unit for unit, owner in self.stage.owners.items() if owner is gateway)
@@ -192,6 +191,7 @@ class Faults:
         if unit is not None:
             self.counts["config removed"] += 1
             self._changing([unit])
+            self._handing_over(unit)
             self.stage.remove(unit)
             time.sleep(self.random.uniform(0.2, 1.0))
             self.stage.publish(unit)
@@ -204,35 +204,48 @@ class Faults:
         self.counts["device moved"] += 1
         a, b = self.stage.gateways
         self._changing([unit])
+        self._handing_over(unit)
         self.stage.owners[unit] = a if self.stage.owners[unit] is b else b
         self.stage.publish(unit)
-        self._moved = time.monotonic() + CHANGE
-        # What a device does not take back when it moves remains the debt of the gateway that it left, as documented.
-        self._leaving[self.stage.plant.endpoint(unit)] = time.monotonic() + HANDED_OVER_WITHIN
+        # What a device does not take back when it moves remains the debt of the gateway that it left, as documented: it is
+        # left in peace until then.
+        self._moving[unit] = time.monotonic() + HANDED_OVER_WITHIN + CHANGE
+
+    def _see_who_has_moved(self) -> None:
+        for unit, until in list(self._moving.items()):
+            asked = self.stage.voice.call(f"rpc/chief/list_devices/{self.stage.owners[unit].id}", patience=1)
+            state = (asked.result or {}).get(self.stage.path(unit))
+            if state == "online" or time.monotonic() > until:
+                del self._moving[unit]
 
     def go_home(self) -> None:
         """Every device to the gateway where it was at first, with its first interval."""
         for unit in self.stage.units:
             self.stage.owners[unit], self.stage.intervals[unit] = self.stage.home(unit), INTERVAL
         self._changing(list(self.stage.units))
+        self._handing_over(*self.stage.units)
         self.stage.publish_all()
 
     def _changing(self, units: list[int]) -> None:
         now = time.monotonic()
-        window = Window(frozenset(units), now - UNDERWAY, now + CHANGE * PATIENCE, change=True)
-        self.lossy.append(window)
-        self.slow.append(window)
+        self.windows.changed.append(Window(frozenset(units), now - UNDERWAY, now + CHANGE))
+
+    def _handing_over(self, *units: int) -> None:
+        now = time.monotonic()
+        self.windows.slow.append(Window(frozenset(units), now - UNDERWAY, now + CHANGE))
 
     def _healthy(self) -> int | None:
         """A unit whose device answers, while both gateways do."""
         unit = self.random.choice(self.stage.units)
         if self._cut or self.stage.plant.endpoint(unit) in self._sick:
             return None
-        try:
-            eventually(lambda: all(self._pings(gateway) for gateway in self.stage.gateways), "both are there", 3 / PATIENCE)
-        except AssertionError:
-            return None
-        return unit
+        return unit if self._within(3.0, lambda: all(self._pings(gateway) for gateway in self.stage.gateways)) else None
+
+    def _within(self, seconds: float, look: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + seconds
+        while not (found := look()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
 
     def _pings(self, gateway: GatewayProcess) -> bool:
         return self.stage.voice.call(f"rpc/chief/ping/{gateway.id}", patience=1).code == "ok"

@@ -19,6 +19,8 @@ from gateway import localbroker
 
 TIMEOUT = 2.0
 """Seconds that the gateway waits for an answer; what is sent later than half of them is no reading that it owes."""
+TICK = 0.05
+"""Seconds between two looks at whether this process runs at all."""
 WORDS = 13
 SETTABLE = {"s": (10, 1010), "t": (11, 1111), "u": (12, 1212)}
 """Points that are written: address, and what they hold at rest. ``u`` is written without a lease and stays."""
@@ -61,12 +63,16 @@ class Span:
 
 @dataclass(frozen=True)
 class Log:
-    """All that happened at the devices; ``words`` is what each unit's registers hold now."""
+    """All that happened at the devices; ``words`` is what each unit's registers hold now.
+
+    ``stood_still`` is for how many seconds at most the devices did nothing, as their process did not run.
+    """
 
     polls: list[Poll]
     writes: list[Written]
     spans: list[Span]
     words: dict[int, list[int]]
+    stood_still: float = 0.0
 
 
 class Units:
@@ -79,16 +85,25 @@ class Units:
         self.spans: list[Span] = []
         self._newest: dict[int, list[float]] = {}
         self._numbers = dict.fromkeys(numbers, 0)
+        self._looked = [time.monotonic()] * 2
+        self._stood_still = 0.0
 
-    def log(self) -> Log:
-        """A copy of everything so far."""
-        newest = [Span(unit, int(link), first, last) for unit, (link, first, last) in self._newest.items()]
-        return Log(
-            self.polls.copy(),
-            self.writes.copy(),
-            self.spans + newest,
-            {unit: words.copy() for unit, words in self.words.items()},
-        )
+    def look(self, now: float) -> None:
+        """To be called every TICK: this process runs."""
+        self._looked = [self._looked[1], now]
+        self._stood_still = max(self._stood_still, self._looked[1] - self._looked[0] - TICK)
+
+    @property
+    def asked(self) -> float:
+        """Since when what is found on a connection now may have waited there."""
+        return self._looked[0]
+
+    def news(self) -> tuple[Log, list[Span]]:
+        """What has happened since this was last asked, and the spans that are not over: all at once would take seconds."""
+        words = {unit: words.copy() for unit, words in self.words.items()}
+        news = Log(self.polls, self.writes, self.spans, words, self._stood_still)
+        self.polls, self.writes, self.spans = [], [], []
+        return news, [Span(unit, int(link), first, last) for unit, (link, first, last) in self._newest.items()]
 
     def answer(self, unit: int, link: int, body: bytes) -> tuple[bytes, Poll | None]:
         """The reply to a request (MODBUS Application Protocol V1.1b3, section 6), and the reading that it is."""
@@ -184,21 +199,28 @@ class Link(asyncio.Protocol):
 
     def _take(self, frame: bytes) -> None:
         end = self._endpoint
+        asked = end.units.asked
         reply, poll = end.units.answer(frame[6], self._number, frame[7:])
         if end.mute:
             return
         whole = frame[:4] + pack(">HB", len(reply) + 1, frame[6]) + reply
         if end.delay:
-            asyncio.get_running_loop().call_later(end.delay, self._send, whole, poll)
+            asyncio.get_running_loop().call_later(end.delay, self._send, whole, poll, asked)
         else:
-            self._send(whole, poll)
+            self._send(whole, poll, asked)
 
-    def _send(self, reply: bytes, poll: Poll | None) -> None:
+    def _send(self, reply: bytes, poll: Poll | None, asked: float) -> None:
         if self._transport.is_closing():
             return
         self._transport.write(reply)
-        if poll is not None and time.monotonic() - poll.at < TIMEOUT / 2:
+        if poll is not None and time.monotonic() - asked < TIMEOUT / 2:
             self._endpoint.units.polls.append(poll)
+
+
+async def _look(units: Units) -> None:
+    while True:
+        units.look(time.monotonic())
+        await asyncio.sleep(TICK)
 
 
 async def _serve(pipe: Connection, endpoints: list[list[int]]) -> None:
@@ -206,14 +228,16 @@ async def _serve(pipe: Connection, endpoints: list[list[int]]) -> None:
     doors = [Endpoint(units, numbers) for _ in endpoints]
     for door in doors:
         await door.open()
+    looking = asyncio.create_task(_look(units))
     pipe.send([door.port for door in doors])
     while True:
         try:
             command = await asyncio.to_thread(pipe.recv)
         except EOFError:
+            looking.cancel()
             return
         if command is None:
-            pipe.send(units.log())
+            pipe.send(units.news())
         else:
             number, how, delay = command
             await doors[number].set(how, delay)
@@ -238,6 +262,7 @@ class Plant:
         self._process.start()
         theirs.close()
         self._ports: list[int] = self._pipe.recv()
+        self._log = Log([], [], [], {})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -261,7 +286,10 @@ class Plant:
         self._pipe.recv()
 
     def log(self) -> Log:
-        """What has happened so far."""
+        """What has happened so far; to be asked often, so that each answer is short."""
         self._pipe.send(None)
-        found: Log = self._pipe.recv()
-        return found
+        news, open_spans = self._pipe.recv()
+        for old, new in ((self._log.polls, news.polls), (self._log.writes, news.writes), (self._log.spans, news.spans)):
+            old += new
+        known = self._log
+        return Log(known.polls, known.writes, known.spans + open_spans, news.words, news.stood_still)

@@ -43,6 +43,7 @@ class Report:
     before: dict[str, tuple[int, int, float]]
     after: dict[str, tuple[int, int, float]]
     memory: dict[str, Memory]
+    stood_still: float
 
     @property
     def broken(self) -> dict[str, list[str]]:
@@ -61,6 +62,8 @@ class Report:
         for name, number in sorted(self.verdict.checks.items()):
             yield f"  {number:8} {len(self.verdict.faults[name]):5}  {name}"
         yield f"\nthe latest revert of a device that answered: {self.verdict.latest_revert:.2f} s after the lease's end"
+        yield f"{self.verdict.excused} readings were lost as a device fell ill or a gateway was killed, which may be"
+        yield f"the devices' own process stood still for {self.stood_still:.2f} s at most; above 1 s it spoils the run"
         for name, (threads, files, resident) in self.after.items():
             was = self.before[name]
             yield f"{name}: {was[0]} threads, then {threads}; {was[1]} files, then {files};"

@@ -47,12 +47,16 @@ class Soak:
             self._warm_up()
             before = stage.usage()
             faults = self._storm()
+            self._wait(lambda: self._pings() and at_rest(stage.plant.log()), "all is given back")
             faults.go_home()
-            self._wait(lambda: self._at_rest(faults), "all is delivered and given back")
-            verdict = judge(stage.plant.log(), self._book, stage.seen, faults.lossy, faults.slow)
+            self._wait(self._all_online, "every device is online again")
+            end = time.monotonic()
+            self._wait(lambda: self._delivered(faults, end), "all is delivered")
+            verdict = judge(stage.plant.log(), self._book, stage.seen, faults.windows, end)
             self._look_at_processes(verdict, before)
             faults.counts.update(self._book.counts)
-            return Report(self._seed, faults.counts, verdict, before, stage.usage(), self._memory)
+            stood_still = stage.plant.log().stood_still
+            return Report(self._seed, faults.counts, verdict, before, stage.usage(), self._memory, stood_still)
 
     def _warm_up(self) -> None:
         """What is opened once is open before files are counted: a lease's journal, the outbox."""
@@ -77,6 +81,7 @@ class Soak:
             while time.monotonic() < begun + self._seconds:
                 faults.step()
                 self._sample(time.monotonic() - begun)
+                stage.plant.log()
                 time.sleep(faults.random.uniform(0.1, 0.6 if self._seconds < SHORT else 1.5))
         finally:
             faults.heal()
@@ -106,11 +111,15 @@ class Soak:
         states = {path: state for each in lists for path, state in (each.result or {}).items()}
         return len(states) == len(self._stage.units) + self._stage.fakes and set(states.values()) == {"online"}
 
-    def _at_rest(self, faults: Faults) -> bool:
+    def _delivered(self, faults: Faults, end: float) -> bool:
         log = self._stage.plant.log()
-        return at_rest(log) and self._all_online() and not missing(log, self._stage.seen, faults.lossy, time.monotonic())
+        return at_rest(log) and not missing(log, self._stage.seen, faults.windows.lossy, end)
+
+    def _as_before(self, before: dict[str, tuple[int, int, float]]) -> bool:
+        return all(found[:2] == before[name][:2] for name, found in self._stage.usage().items())
 
     def _look_at_processes(self, verdict: Verdict, before: dict[str, tuple[int, int, float]]) -> None:
+        self._wait(lambda: self._as_before(before), "threads and files are as at the start")
         verdict.check("every device is online in the end", self._all_online())
         for gateway in self._stage.gateways:
             verdict.check("no failure in the log", "Traceback" not in gateway.log_text(), gateway.log_text()[-3000:])
@@ -125,9 +134,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--devices", type=int, default=50)
+    parser.add_argument("--keep", type=Path, help="a directory, which is not there yet, for logs and state")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        report = Soak(Path(directory), options.seconds, options.seed, options.devices).run()
+        place = options.keep or Path(directory)
+        place.mkdir(exist_ok=options.keep is None)
+        report = Soak(place, options.seconds, options.seed, options.devices).run()
     print(report.text())
     return 1 if report.broken else 0
 
