@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import time
@@ -21,7 +22,7 @@ from tests.integration.waiting import PATIENCE, eventually, logged, scaled
 Gateways = Callable[..., GatewayProcess]
 D = "C/B/D"
 SHIM = Path(__file__).with_name("wallclock.c")
-HOUR = 3600
+HOUR, TEN_YEARS = 3600, 10 * 366 * 24 * 3600
 
 
 @pytest.fixture
@@ -137,28 +138,71 @@ def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int]
     return set_clock
 
 
-@pytest.mark.parametrize("shift", [HOUR, -HOUR])
-def test_a_lease_keeps_its_length_when_the_wall_clock_is_set(
-    set_clock: Callable[[int], None], client: TestClient, gateway: Gateways, plant: Plant, shift: int
-) -> None:
-    """An hour forwards or back: neither sooner nor later is it over, and then nobody writes under it."""
-    gateway()
-    run(client, plant)
+def settled(client: TestClient, plant: Plant) -> None:
+    """The device takes writes, which are held back after a new claim, and nothing has been written to it."""
     client.online(D)
-    assert client.request(f"rpc/ops/set_point/{D}/p", "10").result == 10  # not held back any more, as by a new claim
+    assert client.request(f"rpc/ops/set_point/{D}/p", "10").result == 10
     plant.writes.clear()
-    begun, mark = time.monotonic(), client.mark()
-    lease = leased_write(client, 3)
-    set_clock(shift)
+
+
+def error_of(client: TestClient, plant: Plant, meanwhile: Callable[[], None] = lambda: None) -> float:
+    """How many seconds too early or late a lease of 2 s ended at the device; then nobody writes under it."""
+    asked = time.monotonic()
+    lease = client.request(f"rpc/ops/acquire_lease/{D}", {"duration": 2}).result
+    begun = time.monotonic()
+    assert client.request(f"rpc/ops/set_point/{D}/p", "5").result == 5
+    meanwhile()
     assert client.request(f"rpc/ops/set_point/{D}/p", "6").result == 6
-    told = client.wait_for(f"actuator/events/{D}", lambda m: m.json["new"] == 6, after=mark).json["timestamp"]
-    assert abs(datetime.fromisoformat(told).timestamp() - time.time() - shift) < 60  # the clock was set
     given_back(plant, 5, 6, 10)
-    length = plant.writes[-1].at - begun
-    assert 2.9 < length < 3 + 1.0 * PATIENCE
+    ended = plant.writes[-1].at
     late = {"value": 9, "fence": lease["fence"]}  # at first it is busy: the revert is on its way
     eventually(lambda: client.request(f"rpc/ops/set_point/{D}/p", late).error["code"] == "lease_lost", "the lease is lost")
     assert plant.values(10) == [5, 6, 10]
+    client.wait_for(f"actuator/events/{D}", lambda m: m.json["event"] == "revert")
+    error = max(asked + 2 - ended, ended - begun - 2)
+    print(f"{max(0.0, error) * 1000:.0f} ms beside its 2 s, which began in {(begun - asked) * 1000:.0f} ms")
+    return error
+
+
+def told_at(client: TestClient, value: int) -> datetime:
+    """When the value was written last, by the gateway's wall clock."""
+    events = [event.json for event in client.messages(f"actuator/events/{D}")]
+    return max(datetime.fromisoformat(event["timestamp"]) for event in events if event["new"] == value)
+
+
+@pytest.mark.parametrize("shift", [HOUR, -HOUR, TEN_YEARS, -TEN_YEARS])
+def test_a_lease_keeps_its_length_when_the_wall_clock_is_set(
+    set_clock: Callable[[int], None], client: TestClient, gateway: Gateways, plant: Plant, shift: int
+) -> None:
+    """An hour or ten years forwards or back: it ends within 100 ms of its time, and then nobody writes under it."""
+    gateway()
+    run(client, plant)
+    settled(client, plant)
+    error = error_of(client, plant, lambda: set_clock(shift))
+    assert abs(told_at(client, 6).timestamp() - time.time() - shift) < 60  # the clock was set
+    assert error < 0.1 * PATIENCE
+
+
+@pytest.mark.parametrize("change", ["2026-03-29T01:00Z", "2026-10-25T01:00Z"], ids=["summer", "winter"])
+def test_a_lease_keeps_its_length_when_summer_time_begins_or_ends(
+    set_clock: Callable[[int], None],
+    client: TestClient,
+    gateway: Gateways,
+    plant: Plant,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    """Local time leaps by an hour while it runs, for the process and the device: it ends within 100 ms of its time."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    moment = datetime.fromisoformat(change)
+    set_clock(int(moment.timestamp() - time.time()) - HOUR)
+    gateway()
+    run(client, plant, timezone="Europe/Berlin")
+    settled(client, plant)
+    set_clock(math.floor(moment.timestamp() - time.time()) - 1)  # one to two seconds before it
+    error = error_of(client, plant)
+    assert told_at(client, 5) < moment < told_at(client, 10)
+    assert error < 0.1 * PATIENCE
 
 
 @pytest.mark.long
