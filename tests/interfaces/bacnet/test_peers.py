@@ -116,8 +116,8 @@ def test_bbmd_that_does_not_answer_is_named() -> None:
 
 def test_device_id_at_two_addresses_is_told(networks: BacnetNetworks, caplog: pytest.LogCaptureFixture) -> None:
     """Where two devices have the same id the log says so, once."""
-    port = free_udp_port()
-    with Simulator(SimDevice(port=port), SimDevice(address="127.0.0.12", port=port)):
+    port, ours = free_udp_port(), 1005  # the network knows where devices with the ids of other tests were
+    with Simulator(*(SimDevice(address=address, port=port, device_id=ours) for address in ("127.0.0.11", "127.0.0.12"))):
         for address in ("127.0.0.11", "127.0.0.12", "127.0.0.12"):
             networks.join(Local(), Target(address=f"{address}:{port}"), lambda: None).find(10.0)
             eventually(lambda: networks.who_is(Local(), None, None, f"127.0.0.12:{port}", 0.2), "an I-Am")
