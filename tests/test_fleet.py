@@ -314,7 +314,7 @@ def test_a_stop_finds_no_thread_that_has_not_begun(
     fleet = Fleet(env, RecordingOutlet(), ended.append)
     keeper = Hasty(fleet)
     monkeypatch.setattr(fleet, "keeper", keeper)
-    run(fleet)
+    fleet.run(spec(Wire()), NEVER, 0.0)  # without points: nothing is asked on its thread
     keeper.stopper.join(10)
     assert fleet._threads["C/B/D"].join(10)
     assert ended == ["C/B/D"]
