@@ -143,13 +143,30 @@ class Coordinator:
 
     def _work(self) -> None:
         if self._check_due and self._data.connected and not self._order.over:
-            self._check_due = False
-            self._replay.reads_back = self._identity.check()
+            self._check()
         if self._walk_due and self._control.connected and not self._order.over:
-            self._walk_due = False
-            self._order.walk()
+            self._walk()
         self._order.work()
         self._tell_refusals()
+
+    def _check(self) -> None:
+        """Who else has our id; after a failure it is still to be done."""
+        self._check_due = False
+        try:
+            self._replay.reads_back = self._identity.check()
+        except Exception:
+            self._check_due = True
+            raise
+
+    def _walk(self) -> None:
+        """The order on a connection; one that failed in the middle begins anew, or requests would be held for ever."""
+        self._walk_due = False
+        try:
+            self._order.walk()
+        except Exception:
+            self._order.lost()
+            self._walk_due = True
+            raise
 
     def _tell_refusals(self) -> None:
         """Subscriptions that the broker refuses are told; what belongs to them does not come to us."""

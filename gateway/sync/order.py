@@ -89,7 +89,7 @@ class Order:
     def work(self) -> None:
         """Do what is due. Raises LinkLost."""
         if self.synced and self._clock.now() >= self._next_replay:
-            self._next_replay = NEVER
+            self._next_replay = self._clock.now() + RESYNC_CUT  # should this one fail in the middle
             self._orphans(self._replay())
         if self.synced and (claims := self._manager.new_claims.due()):
             self._owners.settle(claims)

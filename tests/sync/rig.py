@@ -93,6 +93,8 @@ class Rig:
         self.fleet = Fleet(env, RecordingOutlet(), lambda path: None)
         self.disk = Disk()
         self.doors: list[str] = []
+        self.broken: set[str] = set()
+        """Doors that fail the next time."""
         self.leased: set[str] = set()
         parts = (
             self.catalog,
@@ -128,7 +130,13 @@ class Rig:
         self._really_take = type(self.coordinator._inbox).take
 
     def _door(self, name: str) -> Any:
-        return lambda: self.doors.append(name)
+        def act() -> None:
+            if name in self.broken:
+                self.broken.remove(name)
+                raise RuntimeError(name)
+            self.doors.append(name)
+
+        return act
 
     def _take(self, timeout: float) -> list[Any]:
         """What has come; if nothing has, the time that it would be waited for passes."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from gateway.model import Message
 from gateway.store.state import StoredDevice
 from gateway.sync.configs import FEW
@@ -242,3 +244,48 @@ def test_a_link_that_goes_in_the_middle_begins_anew(rig: Rig, broker: FakeBroker
     assert not rig.coordinator._order.synced
     rig.connect()
     assert rig.coordinator._order.synced
+
+
+@pytest.mark.parametrize("door", ["online", "serve", "open_data"])
+def test_a_walk_that_fails_in_the_middle_is_walked_again(rig: Rig, broker: FakeBroker, door: str) -> None:
+    """Requests are served in the end, as after any other connection."""
+    broker.put(CONFIG + "D", config())
+    rig.broken = {door}
+    with pytest.raises(RuntimeError, match=door):
+        rig.connect()
+    assert rig.doors[-1] == "hold"
+    assert not rig.coordinator._order.synced
+    rig.turn()
+    assert rig.doors[-3:] == ["online", "serve", "open_data"]
+    assert rig.coordinator._order.synced
+    assert rig.fleet.paths() == ["C/B/D"]
+
+
+def test_a_replay_that_fails_is_not_the_last_one(rig: Rig, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs are asked for again as after one that was cut."""
+    rig.connect()
+    broker.put(CONFIG + "D", config())
+    rig.clock.advance(RESYNC)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.control, "subscribe", failing)
+        with pytest.raises(RuntimeError, match="a bad time"):
+            rig.turn()
+    rig.clock.advance(RESYNC_CUT)
+    rig.turn()
+    assert rig.fleet.paths() == ["C/B/D"]
+
+
+def test_a_check_of_the_id_that_fails_is_made_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the control link would never be let in."""
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.data, "subscribe", failing)
+        with pytest.raises(RuntimeError, match="a bad time"):
+            rig.connect()
+    assert not rig.coordinator.let_in()
+    rig.turn(2)
+    assert rig.coordinator.let_in()
+
+
+def failing(*_: object) -> None:
+    """What is called at a bad time."""
+    raise RuntimeError("a bad time")
