@@ -195,7 +195,7 @@ class Outbox:
             self._moved(moved)
             return
         self._retry_at = now + RETRY
-        if not is_passing(error.__cause__):
+        if self._base is None or not is_passing(error.__cause__):
             self._usable = False
             self._file.close()
         self._problem("outbox_unusable", f"what the broker has not acknowledged is in memory only: {error.message}")

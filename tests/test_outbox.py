@@ -31,6 +31,7 @@ class Disk(OutboxFile):
 
     full = False
     unreadable = False
+    unknown = False
 
     def change(self, *args: object, **keys: object) -> None:
         """Keep, unless the disk is full."""
@@ -41,6 +42,12 @@ class Disk(OutboxFile):
     def probe(self) -> None:
         """Write, unless the disk is full."""
         self.change([], [])
+
+    def last_id(self) -> int:
+        """Find, unless the disk can not be read."""
+        if self.unknown:
+            raise FULL from _sqlite_full()
+        return super().last_id()
 
     def next(self, *args: int | None) -> list[Kept]:
         """Find, unless the disk can not be read."""
@@ -299,6 +306,19 @@ def test_without_a_disk_readings_are_replayed_from_memory(rig: Rig) -> None:
     rig.disk.full = False
     rig.turns(RETRY + TICK)
     assert (rig.problems, rig.replayed()) == ({}, [])
+
+
+def test_a_disk_that_fails_right_after_the_file_was_opened_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on it comes then."""
+    outage(rig, 1, 2)
+    monkeypatch.setattr(Disk, "unknown", True)
+    rig.crash()
+    up(rig.queue)
+    rig.turns(TICK)
+    assert set(rig.problems) == {"outbox_unusable"}
+    monkeypatch.setattr(Disk, "unknown", False)
+    rig.turns(RETRY)
+    assert (rig.replayed(), rig.problems) == ([1, 2], {})
 
 
 def test_a_disk_that_stays_full_drops_the_oldest_from_memory(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

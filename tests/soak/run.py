@@ -122,7 +122,8 @@ class Soak:
         self._wait(lambda: self._as_before(before), "threads and files are as at the start")
         verdict.check("every device is online in the end", self._all_online())
         for gateway in self._stage.gateways:
-            verdict.check("no failure in the log", "Traceback" not in gateway.log_text(), gateway.log_text()[-3000:])
+            lines = [line for line in gateway.log_text().splitlines() if "Traceback" in line]
+            verdict.check("no failure in the log", not lines, "\n".join(lines))
         for name, (threads, files, _) in self._stage.usage().items():
             verdict.check("threads as at the start", threads == before[name][0], (name, before[name][0], threads))
             verdict.check("open files as at the start", files == before[name][1], (name, before[name][1], files))
