@@ -8,10 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from gateway.clock import Clock
 from gateway.interfaces._streams import Stream, words
 from gateway.interfaces._text.framing import Framing, Splitter
 from gateway.interfaces._text.register import MOST_LINES, Lines
+
+log = structlog.get_logger()
 
 QUIET = 0.05
 """Seconds without a byte after which a line counts as silent: more than USB adapters hold bytes back (16 ms)."""
@@ -118,16 +122,22 @@ class Listener:
             self._splitter.clear()
 
     def _run(self) -> None:
+        """Until the end of the stream, or a failure of ours: then the device's thread connects anew."""
+        try:
+            self._listen()
+        except OSError as error:
+            self._break(words(error))
+        except Exception:
+            log.exception("listening failed; the device is connected anew", line=self._stream.name)
+            self._break("a failure in the gateway; its log says more")
+
+    def _listen(self) -> None:
         waiting, resting = select.poll(), select.poll()
         waiting.register(self._stream.fileno(), select.POLLIN)
         for poll in (waiting, resting):
             poll.register(self._wake[0], select.POLLIN)
         while self._wake[0] not in [file for file, _ in waiting.poll()]:
-            try:
-                data = self._stream.receive(0)
-            except OSError as error:
-                self._break(words(error))
-                return
+            data = self._stream.receive(0)
             with self._changed:
                 self._take(data)
             if resting.poll(_PAUSE * 1000):

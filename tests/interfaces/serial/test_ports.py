@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import BadValue, ConfigFault, ReadOnly, Rejected, Transient, Unreachable
 from gateway.interfaces._links import GiveWay
@@ -406,6 +407,23 @@ def test_a_listener_that_lost_its_port_takes_no_time(tmp_path: Path) -> None:
         read_one(interface, register)
     assert time.monotonic() - begin < 1 * PATIENCE
     interface.close()
+
+
+def test_a_listener_that_fails_is_told_and_another_one_takes_its_place(tmp_path: Path) -> None:
+    """A bug of ours on its thread is no silence of the instrument: the poll fails at once, and the next one works."""
+    with Bus(tmp_path, 1) as bus, closing(make(bus.paths[0], listen=True, max_silence=60)) as interface, Talker(bus):
+        register = points(interface, STREAMED)[0]
+        interface.open()
+        line = interface._client._seat.line  # type: ignore[union-attr]
+        assert line.listener is not None
+        with capture_logs() as told:
+            line.listener._splitter = None  # type: ignore[assignment]
+            with pytest.raises(Unreachable, match="a failure in the gateway"):
+                read_one(interface, register)
+        assert [each["event"] for each in told] == ["listening failed; the device is connected anew"]
+        interface.close()
+        interface.open()
+        assert isinstance(read_one(interface, register), float)
 
 
 def test_a_poll_that_waits_for_a_line_is_told_that_the_port_has_gone(tmp_path: Path) -> None:
