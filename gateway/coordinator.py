@@ -7,6 +7,7 @@ began later displaces us. What follows is in ``sync.order``.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -70,6 +71,7 @@ class Coordinator:
         self._doors = doors
         self._tell_stats = tell_stats
         self._inbox: Inbox[Event | Learned | str] = Inbox()
+        self._events: deque[tuple[str, Event | Learned | str]] = deque()
         instance, sentinel = ours[1], topics.sentinel()
         data_replay = Replayer(data, sentinel, self._pump, clock, f"{instance}-d")
         self._replay = replay = Replayer(control, sentinel, self._pump, clock, f"{instance}-c")
@@ -181,8 +183,9 @@ class Coordinator:
         """Handle what has come in, waiting up to ``timeout`` seconds for it; whether a message was among it."""
         heard = False
         self._alive(timeout)
-        for sender, event in self._inbox.take(timeout):
-            heard = self._handle(sender, event) or heard
+        self._events.extend(self._inbox.take(0.0 if self._events else timeout))
+        while self._events:  # if one fails, the others are there for the next turn
+            heard = self._handle(*self._events.popleft()) or heard
         now = self._clock.now()
         if not self._order.booted and now >= self._boot_at and not self._control.connected:  # connected, the order counts
             self._order.boot()

@@ -261,6 +261,19 @@ def test_a_walk_that_fails_in_the_middle_is_walked_again(rig: Rig, broker: FakeB
     assert rig.fleet.paths() == ["C/B/D"]
 
 
+def test_what_came_with_something_that_failed_is_not_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config behind one on which the manager fails is taken on the next turn."""
+    rig.connect()
+    for name in "DE":
+        rig.control.hear(Message(f"{CONFIG}{name}", config()))
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.manager, "config", failing)
+        with pytest.raises(RuntimeError, match="a bad time"):
+            rig.turn()
+    rig.turn()
+    assert rig.fleet.paths() == ["C/B/E"]
+
+
 def test_a_replay_that_fails_is_not_the_last_one(rig: Rig, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Configs are asked for again as after one that was cut."""
     rig.connect()
