@@ -94,21 +94,20 @@ class Desk:
 
 
 @contextmanager
-def desk() -> Iterator[Desk]:
-    """One whose threads do not run."""
+def still() -> Iterator[None]:
+    """Threads of devices do not run meanwhile."""
     with (
-        tempfile.TemporaryDirectory() as state,
         patch.object(fleet_module, "DeviceThread", StillThread),
         patch.object(collectors_module, "DeviceThread", StillThread),
     ):
-        yield Desk(Path(state))
+        yield
 
 
 class Requests:
     """A target whose gateway lives as long as the run."""
 
     def __init__(self) -> None:
-        self._context = desk()
+        self._state: tempfile.TemporaryDirectory[str] | None = None
         self._desk: Desk | None = None
 
     def topic(self, data: bytes) -> None:
@@ -122,23 +121,27 @@ class Requests:
         self._ask("rpc/alice", data, "", b"")
 
     def _ask(self, topic: str, payload: bytes, response: str, correlation: bytes) -> None:
-        if self._desk is None:
-            self._desk = self._context.__enter__()
-        message = Message(
-            topic,
-            payload,
-            received=self._desk.clock.now(),
-            qos=1,
-            response_topic=response or None,
-            correlation=correlation or None,
-        )
-        answers = self._desk.answers(message)
+        with still():
+            desk = self._desk = self._desk or self._open()
+            message = Message(
+                topic,
+                payload,
+                received=desk.clock.now(),
+                qos=1,
+                response_topic=response or None,
+                correlation=correlation or None,
+            )
+            answers = desk.answers(message)
         assert len(answers) <= 1
         for answer in answers:
             assert answer.topic.startswith("replies/" + topic.split("/")[1])
             body = json.loads(answer.payload)
             for one in body if isinstance(body, list) else [body]:
                 _check(one)
+
+    def _open(self) -> Desk:
+        self._state = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        return Desk(Path(self._state.name))
 
 
 def _text(data: bytes) -> str:
