@@ -20,10 +20,11 @@ _START, _END = b":", b"\r\n"
 class Framing(Protocol):
     """Puts PDUs into frames and takes them out again.
 
-    ``numbered`` says that a reply tells which request it answers.
+    ``numbered`` says that a reply tells which request it answers, ``longest`` how many bytes a reply or request has at most.
     """
 
     numbered: bool
+    longest: int
 
     def request(self, unit: int, pdu: bytes) -> bytes:
         """A request as it goes to a unit."""
@@ -41,6 +42,7 @@ class SocketFraming:
     """Modbus TCP ([TCP] 3.1.3): transaction, protocol 0, length of what follows, unit. Also over UDP and TLS."""
 
     numbered = True
+    longest = 260
 
     def __init__(self) -> None:
         self.transaction = 0
@@ -75,6 +77,7 @@ class RtuFraming:
     """
 
     numbered = False
+    longest = 256
 
     def request(self, unit: int, pdu: bytes) -> bytes:
         """A request with its CRC."""
@@ -84,21 +87,13 @@ class RtuFraming:
     def reply(self, data: bytes, unit: int, query: Query) -> bytes | None:
         """The reply of that unit; None as long as there is none, whatever else has come."""
         _no_echo(data, self.request(unit, query.pdu), query)
-        at = data.find(unit)
-        while at >= 0:
-            size = self._size(data, at, query)
-            if size and len(data) >= at + size and _crc_is_good(data, at, size):
+        refusal = bytes((query.pdu[0] | 0x80,))
+        for at in sorted(_places(data, unit, query.head) + _places(data, unit, refusal)):
+            size = 5 if data.startswith(refusal, at + 1) else query.due(data[at + 1 :]) + 3
+            if 3 < size <= len(data) - at and _crc_is_good(data, at, size):
                 _nothing_after(len(data) - at - size)
                 return data[at + 1 : at + size - 2]
-            at = data.find(unit, at + 1)
         return None
-
-    def _size(self, data: bytes, at: int, query: Query) -> int:
-        """The length of the frame that may begin here; 0 if none does."""
-        if data[at + 1 : at + 2] == bytes((query.pdu[0] | 0x80,)):
-            return 5
-        due = query.due(data[at + 1 :])
-        return due + 3 if due else 0
 
 
 class AsciiFraming:
@@ -108,6 +103,7 @@ class AsciiFraming:
     """
 
     numbered = False
+    longest = 513
 
     def request(self, unit: int, pdu: bytes) -> bytes:
         """A request with its LRC."""
@@ -151,6 +147,15 @@ _CRC_TABLE = tuple(map(_crc_entry, range(256)))
 
 def _crc_is_good(data: bytes, at: int, size: int) -> bool:
     return crc16(data[at : at + size - 2]) == data[at + size - 2 : at + size]
+
+
+def _places(data: bytes, unit: int, head: bytes) -> list[int]:
+    """Where a frame of that unit may begin whose PDU begins so."""
+    start, at = bytes((unit,)) + head, -1
+    found = []
+    while (at := data.find(start, at + 1)) >= 0:
+        found.append(at)
+    return found
 
 
 def _nothing_after(extra: int) -> None:

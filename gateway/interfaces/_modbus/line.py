@@ -15,6 +15,8 @@ from gateway.interfaces.base import MaySend
 
 _LEAST_REST = 1.0
 _NEVER_QUIET = 1.0
+_MOST = 4096
+"""Bytes without a reply among them after which none is waited for: who babbles costs no more time and memory than that."""
 
 
 class ModbusLine:
@@ -95,27 +97,23 @@ class ModbusLine:
         now, receive = self._clock.now, self.stream.receive
         wait = limit = timeout + self._character * 2 * (len(frame) + query.length + 4)
         deadline = now() + limit
-        data = b""
-        while chunk := receive(wait):
-            data += chunk
-            reply = self._taken(frame, data, unit, query)
+        data, came, echo = b"", 0, frame if self._echo else b""
+        while came < _MOST and (chunk := receive(wait)):
+            data, came = data + chunk, came + len(chunk)
+            if echo and echo in data:
+                data, echo = data.partition(echo)[2], b""
+            reply = None if echo else self.framing.reply(data, unit, query)
             if reply is not None:
                 return reply
+            data = data[-self.framing.longest :]  # what came before it has been looked at, and is no reply
             wait = max(0.0, deadline - now())
-        raise Transient(self._nothing(data, unit, timeout))
+        raise Transient(self._nothing(data, came, unit, timeout))
 
-    def _taken(self, frame: bytes, data: bytes, unit: int, query: Query) -> bytes | None:
-        if self._echo:
-            at = data.find(frame)
-            if at < 0:
-                return None
-            data = data[at + len(frame) :]
-        return self.framing.reply(data, unit, query)
-
-    def _nothing(self, data: bytes, unit: int, timeout: float) -> str:
-        if data and not self.framing.numbered:
-            return f"no answer of unit {unit} within {timeout:g} s, but {len(data)} other bytes: {data[:16].hex(' ')}"
-        return f"no {'whole ' if data else ''}answer within {timeout:g} s"
+    def _nothing(self, data: bytes, came: int, unit: int, timeout: float) -> str:
+        within = f" within {timeout:g} s" if came < _MOST else ""
+        if came and not self.framing.numbered:
+            return f"no answer of unit {unit}{within}, but {came} other bytes: {data[:16].hex(' ')}"
+        return f"no {'whole ' if came else ''}answer{within}"
 
     def _read_away(self) -> None:
         """Read until the line is silent for the time between two frames. Raises OSError if it never is."""

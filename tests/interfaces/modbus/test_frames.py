@@ -84,8 +84,10 @@ def test_a_damaged_frame_is_never_taken(kind: type[Framing], data: st.DataObject
 def test_two_replies_are_none(kind: type[Framing]) -> None:
     """When a second frame has come with the first, nobody knows which is which."""
     framing = kind()
-    with pytest.raises(Transient):
-        framing.reply(framing.request(UNIT, PDU) * 2, UNIT, QUERY)
+    good, refused = framing.request(UNIT, PDU), framing.request(UNIT, b"\x83\x02")
+    for both in (good * 2, good + refused, refused + good, refused * 2):
+        with pytest.raises(Transient):
+            framing.reply(both, UNIT, QUERY)
 
 
 def test_another_units_frame_is_noise_on_an_rtu_line() -> None:

@@ -33,6 +33,7 @@ class Paper:
         self.fresh = fresh
         self.connected = False
         self.answer: Pieces = []
+        self.came = 0
         self._clock = clock
         self._waiting: deque[bytes] = deque()
 
@@ -66,17 +67,18 @@ class Paper:
         piece = self._waiting.popleft()
         if piece == RESET:
             raise ConnectionResetError("Connection reset by peer")
+        self.came += len(piece)
         return piece
 
 
 class Rig:
     """A client's line, asked for random registers one after another."""
 
-    def __init__(self, kind: type[Framing], fresh: bool, source: random.Random) -> None:
+    def __init__(self, kind: type[Framing], fresh: bool, source: random.Random, echo: bool = False) -> None:
         clock = FakeClock()
         self.framing, self.source = kind(), source
         self.stream = Paper(fresh, clock)
-        self._line = ModbusLine(self.stream, self.framing, clock, 0.0 if fresh else 0.001)
+        self._line = ModbusLine(self.stream, self.framing, clock, 0.0 if fresh else 0.001, echo)
 
     def frame(self, data: bytes, unit: int = UNIT, function: int = 3, before: int = 0) -> bytes:
         """The reply to the next request, or one so many before, or one with something else in its place."""
@@ -93,12 +95,16 @@ class Rig:
     def asked(self, count: int, sent: bytes) -> bytes | None:
         """What a request brings when this comes back, in random pieces; None for an error."""
         self.stream.answer = pieces(sent, self.source)
-        if not self._line.ready():
-            self._line.open()
         try:
-            return self._line.exchange(UNIT, read_query(Table.HOLDING, self.source.randrange(9000), count), 1.0)
+            return self.ask(count, self.source.randrange(9000))
         except (Transient, Unreachable, Refusal):
             return None
+
+    def ask(self, count: int, at: int = 0) -> bytes:
+        """The data of the registers from an address on."""
+        if not self._line.ready():
+            self._line.open()
+        return self._line.exchange(UNIT, read_query(Table.HOLDING, at, count), 1.0)
 
 
 def pieces(sent: bytes, source: random.Random) -> Pieces:
@@ -161,3 +167,28 @@ def test_no_random_frame_brings_a_value_that_was_not_sent(kind: type[Framing], f
         assert data in [rig.asked(count, rig.frame(data)) for _ in range(2)]
     print(f"{frames} broken frames: {frames - taken} refused, {taken} brought what they said")
     assert 0 < taken < frames / 2
+
+
+@pytest.mark.parametrize("kind", [RtuFraming, AsciiFraming])
+def test_who_babbles_is_not_listened_to_for_long(kind: type[Framing], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beginnings of frames without end: after 4 KiB it is an error, and at no time more is looked at than a frame has."""
+    rig = Rig(kind, True, random.Random(1))
+    head, looked, look = rig.frame(bytes(250))[:3], [], rig.framing.reply
+    monkeypatch.setattr(rig.framing, "reply", lambda data, *rest: looked.append(len(data)) or look(data, *rest))
+    rig.stream.answer = [head] * 10_000
+    with pytest.raises(Transient, match=r"no answer of unit 17, but 409\d other bytes"):
+        rig.ask(125)
+    assert rig.stream.came < 4096 + len(head)
+    assert max(looked) == rig.framing.longest + len(head)
+
+
+@pytest.mark.parametrize("kind", [RtuFraming, AsciiFraming])
+@pytest.mark.parametrize("echo", [False, True])
+def test_a_reply_behind_much_noise_is_taken(kind: type[Framing], echo: bool) -> None:
+    """Byte by byte, also where what is sent comes back first, as long as that can be."""
+    rig = Rig(kind, False, random.Random(2), echo)
+    data = rig.source.randbytes(250)
+    noise = bytes(3000)
+    request = kind().request(UNIT, read_query(Table.HOLDING, 7, 125).pdu) if echo else b""
+    rig.stream.answer = [bytes((byte,)) for byte in noise + request + rig.frame(data)]
+    assert rig.ask(125, at=7) == data
