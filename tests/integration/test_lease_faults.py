@@ -69,6 +69,7 @@ def taken(client: TestClient, value: int) -> None:
 def test_a_device_that_moves_away_is_given_back_first(client: TestClient, gateway: Gateways, plant: Plant) -> None:
     """The config names another gateway: the old one gives back, once, and ends the lease; the new one has a free device."""
     a, b = gateway("a"), gateway("b")
+    client.wait_for(f"gateways/{b.id}/status", lambda m: m.json["state"] == "online")  # else it may miss that a lets go
     run(client, plant, gateway=a.id)
     client.online(D)
     lease = leased_write(client, 60)
