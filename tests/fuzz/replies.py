@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Stream:
         self.fresh = fresh
         self.connected = True
         size = (data[0] if data else 0) or 256
-        self._pieces = [data[at : at + size] for at in range(1, len(data), size)]
+        self._pieces = deque(data[at : at + size] for at in range(1, len(data), size))
         self._clock = clock
 
     def open(self) -> None:
@@ -63,7 +64,7 @@ class Stream:
     def receive(self, seconds: float) -> bytes:
         """The next piece; without one that time passes."""
         if self._pieces:
-            return self._pieces.pop(0)
+            return self._pieces.popleft()
         self._clock.advance(seconds)
         return b""
 

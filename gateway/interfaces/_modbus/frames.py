@@ -30,10 +30,11 @@ class Framing(Protocol):
         """A request as it goes to a unit."""
         ...
 
-    def reply(self, data: bytes, unit: int, query: Query) -> bytes | None:
+    def reply(self, data: bytes, unit: int, query: Query, seen: int = 0) -> bytes | None:
         """The PDU that answers the newest request, or None while bytes are missing.
 
-        Raises Transient for what can not become a good reply any more.
+        ``seen`` is how many of the bytes were looked at before, and held no reply. Raises Transient for what can not become
+        a good reply any more.
         """
         ...
 
@@ -53,7 +54,7 @@ class SocketFraming:
         self.transaction = self.transaction % 0xFFFF + 1
         return _MBAP.pack(self.transaction, 0, len(pdu) + 1, unit) + pdu
 
-    def reply(self, data: bytes, unit: int, query: Query) -> bytes | None:
+    def reply(self, data: bytes, unit: int, query: Query, seen: int = 0) -> bytes | None:
         """The reply to the newest transaction of that unit; anything else is refused at once."""
         if len(data) < _MBAP.size:
             return None
@@ -84,13 +85,13 @@ class RtuFraming:
         body = bytes((unit,)) + pdu
         return body + crc16(body)
 
-    def reply(self, data: bytes, unit: int, query: Query) -> bytes | None:
+    def reply(self, data: bytes, unit: int, query: Query, seen: int = 0) -> bytes | None:
         """The reply of that unit; None as long as there is none, whatever else has come."""
         _no_echo(data, self.request(unit, query.pdu), query)
         refusal = bytes((query.pdu[0] | 0x80,))
-        for at in sorted(_places(data, unit, query.head) + _places(data, unit, refusal)):
+        for at in sorted(_places(data, unit, query.head) + _places(data, unit, refusal, seen - 4)):
             size = 5 if data.startswith(refusal, at + 1) else query.due(data[at + 1 :]) + 3
-            if 3 < size <= len(data) - at and _crc_is_good(data, at, size):
+            if size > 3 and seen < at + size <= len(data) and _crc_is_good(data, at, size):
                 _nothing_after(len(data) - at - size)
                 return data[at + 1 : at + size - 2]
         return None
@@ -110,7 +111,7 @@ class AsciiFraming:
         body = bytes((unit,)) + pdu
         return _START + (body + lrc(body)).hex().upper().encode() + _END
 
-    def reply(self, data: bytes, unit: int, query: Query) -> bytes | None:
+    def reply(self, data: bytes, unit: int, query: Query, seen: int = 0) -> bytes | None:
         """The reply of that unit; None as long as there is none. Raises Transient for one that is broken."""
         _no_echo(data, self.request(unit, query.pdu), query)
         first, start = data.find(_START), data.rfind(_START)
@@ -149,9 +150,9 @@ def _crc_is_good(data: bytes, at: int, size: int) -> bool:
     return crc16(data[at : at + size - 2]) == data[at + size - 2 : at + size]
 
 
-def _places(data: bytes, unit: int, head: bytes) -> list[int]:
-    """Where a frame of that unit may begin whose PDU begins so."""
-    start, at = bytes((unit,)) + head, -1
+def _places(data: bytes, unit: int, head: bytes, first: int = 0) -> list[int]:
+    """Where from a place on a frame of that unit may begin whose PDU begins so."""
+    start, at = bytes((unit,)) + head, max(0, first) - 1
     found = []
     while (at := data.find(start, at + 1)) >= 0:
         found.append(at)

@@ -15,7 +15,7 @@ from gateway.interfaces.base import MaySend
 
 _LEAST_REST = 1.0
 _NEVER_QUIET = 1.0
-_MOST = 4096
+_MOST = 2048
 """Bytes without a reply among them after which none is waited for: who babbles costs no more time and memory than that."""
 
 
@@ -99,13 +99,13 @@ class ModbusLine:
         deadline = now() + limit
         data, came, echo = b"", 0, frame if self._echo else b""
         while came < _MOST and (chunk := receive(wait)):
-            data, came = data + chunk, came + len(chunk)
+            seen, data, came = len(data), data + chunk, came + len(chunk)
             if echo and echo in data:
-                data, echo = data.partition(echo)[2], b""
-            reply = None if echo else self.framing.reply(data, unit, query)
+                seen, data, echo = 0, data.partition(echo)[2], b""
+            reply = None if echo else self.framing.reply(data, unit, query, seen)
             if reply is not None:
                 return reply
-            data = data[-self.framing.longest :]  # what came before it has been looked at, and is no reply
+            data = data[-self.framing.longest :]
             wait = max(0.0, deadline - now())
         raise Transient(self._nothing(data, came, unit, timeout))
 
