@@ -83,9 +83,11 @@ class Batch:
 
     registers: tuple[Register, ...]
     converting: tuple[Register, ...] = field(init=False)
+    hidden: tuple[Register, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "converting", tuple(r for r in self.registers if r.converts and not r.hidden))
+        object.__setattr__(self, "hidden", tuple(r for r in self.registers if r.hidden))
 
 
 class Split(Exception):
@@ -136,6 +138,8 @@ class Interface:
         """What the device says against values of its own, as last read or told; no point that it says nothing against."""
         self.urgent = False
         """Whether what is asked next is for a client, and goes before the polls of others on a shared link."""
+        self._asked: tuple[Register, ...] = ()
+        self._readable: tuple[Register, ...] = ()
 
     @property
     def longest_pause(self) -> float:
@@ -215,7 +219,10 @@ class Interface:
 
     def batches(self, registers: Sequence[Register]) -> list[Batch]:
         """Split a poll into batches, each of them one request; write-only points are in none."""
-        return self._plan([register for register in registers if not register.write_only])
+        asked = tuple(registers)  # itself, if it is one: from poll to poll it is the same
+        if asked is not self._asked:
+            self._asked, self._readable = asked, tuple(register for register in asked if not register.write_only)
+        return self._plan(self._readable)
 
     def read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         """A value or an error for each register of the batch, with at most one request on the wire.

@@ -13,7 +13,7 @@ from gateway.interfaces._modbus.config import ModbusConfig
 from gateway.interfaces._modbus.limits import configured
 from gateway.interfaces._modbus.make import Maker
 from gateway.interfaces._modbus.pdu import ModbusRegister, Query, Refusal, read_query
-from gateway.interfaces._modbus.plan import ModbusBatch, plan
+from gateway.interfaces._modbus.plan import ModbusBatch, plan, scales_first
 from gateway.interfaces._modbus.planner import Planner
 from gateway.interfaces._modbus.rows import ModbusRow
 from gateway.interfaces._modbus.scales import Scales
@@ -102,16 +102,11 @@ class Interface(Base):
         self._planner.recall(facts)
 
     def _plan(self, registers: Sequence[Register]) -> list[Batch]:
-        places = cast(Sequence[ModbusRegister], registers)
-        scales = {r.scale_from.name: r.scale_from for r in places if r.scale_from is not None}
-        if not scales:
-            return list(self._planner.batches(places))
-        # What a scale was in another poll is not good enough: it is read in this one, and first.
-        return list(_scales_first(self._planner.batches([*places, *scales.values()])))
+        return list(self._planner.batches(cast(Sequence[ModbusRegister], registers)))
 
     def _read(self, batch: Batch) -> dict[str, Scalar | PointError]:
         assert isinstance(batch, ModbusBatch)
-        scales = [register for register in batch.registers if register.hidden]
+        scales = cast(Sequence[ModbusRegister], batch.hidden)
         self._scales.forget(scales)
         try:
             values = batch.layout.decode(self._ask(batch.query))
@@ -134,7 +129,7 @@ class Interface(Base):
             raise Transient(str(refusal)) from refusal
         lacking = refusal.code in LACKING
         if (refusal.code in (2, 3) or (refusal.code == 4 and batch.holes())) and (smaller := self._planner.refused(batch)):
-            raise Split(_scales_first(smaller)) from refusal
+            raise Split(scales_first(smaller)) from refusal
         error = PointError("device_rejected", str(refusal), unsupported=lacking)
         return dict.fromkeys((r.name for r in batch.registers), error)
 
@@ -198,11 +193,6 @@ def _check_tls(config: ModbusConfig) -> None:
             files.context()
         except (OSError, ValueError) as error:
             raise ConfigFault(f"the PEM text can not be used: {words(error)}", key) from None
-
-
-def _scales_first(batches: Sequence[ModbusBatch]) -> list[ModbusBatch]:
-    """The batches that bring scales before those that only need them."""
-    return sorted(batches, key=lambda batch: not any(register.hidden for register in batch.registers))
 
 
 def _whole(place: ModbusRegister) -> Query:

@@ -58,6 +58,11 @@ def parts(batch: ModbusBatch, limits: Limits = NO_LIMITS) -> list[ModbusBatch]:
     return plan(batch.registers[:middle], limits) + plan(batch.registers[middle:], limits)
 
 
+def scales_first(batches: Sequence[ModbusBatch]) -> list[ModbusBatch]:
+    """The batches that bring scales before those that only need them."""
+    return sorted(batches, key=lambda batch: not batch.hidden)
+
+
 def _joins(first: ModbusRegister, end: int, register: ModbusRegister, limits: Limits, named: int) -> bool:
     if register.table != first.table:
         return False

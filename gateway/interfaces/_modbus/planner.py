@@ -8,7 +8,7 @@ from gateway.clock import Clock
 from gateway.interfaces._modbus.learned import Learned
 from gateway.interfaces._modbus.limits import Limits
 from gateway.interfaces._modbus.pdu import ModbusRegister
-from gateway.interfaces._modbus.plan import ModbusBatch, parts, plan
+from gateway.interfaces._modbus.plan import ModbusBatch, parts, plan, scales_first
 
 MAX_PLANS = 256
 RELEARN = 86_400.0
@@ -26,6 +26,7 @@ class Planner:
         self._learned = Learned()
         self._relearn = clock.now() + RELEARN
         self._plans: dict[tuple[int, ...], list[ModbusBatch]] = {}
+        self._newest: tuple[Sequence[ModbusRegister], list[ModbusBatch]] = ((), [])
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -39,19 +40,26 @@ class Planner:
         self._stale = True
 
     def batches(self, registers: Sequence[ModbusRegister]) -> list[ModbusBatch]:
-        """The batches that read these registers, each once."""
+        """The batches that read these registers, each once, and what scales them, first."""
         if self._clock.now() >= self._relearn:
             self._relearn = self._clock.now() + RELEARN
             self._stale = self._learned.forget() or self._stale
         self._replan()
+        asked = tuple(registers)  # itself, if it is one: from poll to poll it is the same
+        if asked is not self._newest[0]:
+            self._newest = (asked, self._known(asked))
+        return list(self._newest[1])
+
+    def _known(self, registers: Sequence[ModbusRegister]) -> list[ModbusBatch]:
         # The batches hold the registers, so their identities stay good as long as the plan does.
         key = tuple(map(id, registers))
-        batches = self._plans.get(key)
-        if batches is None:
+        if key not in self._plans:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
-            batches = self._plans[key] = plan(registers, self._limits)
-        return list(batches)
+            # What a scale was in another poll is not good enough: it is read in this one.
+            scales = {r.scale_from.name: r.scale_from for r in registers if r.scale_from is not None}
+            self._plans[key] = scales_first(plan([*registers, *scales.values()], self._limits))
+        return self._plans[key]
 
     def answered(self, batch: ModbusBatch) -> None:
         """The device has answered a batch with values."""
@@ -77,3 +85,4 @@ class Planner:
         self._facts = self._facts if facts == self._facts else facts
         self._limits = self._learned.limits(self._configured)
         self._plans.clear()
+        self._newest = ((), [])
