@@ -37,4 +37,4 @@ class SystemClock:
 
 def rfc3339(wall: float) -> str:
     """``2026-11-22T10:00:00.123456Z`` for a wall clock time in seconds (RFC 3339, always UTC and microseconds)."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from gateway.clock import Clock
 from gateway.errors import DeviceError, Transient, Unreachable
@@ -62,11 +63,7 @@ class Sweep:
             self._fail(batch.registers, error, error.code)
             self._heard()
             return
-        for name, value in taken.items():
-            if isinstance(value, PointError):
-                self.errors[name] = value
-            else:
-                self.values[name] = value
+        self._take(taken)
         self._heard()
 
     def abandon(self, error: DeviceError) -> None:
@@ -74,6 +71,12 @@ class Sweep:
         for batch in self._batches:
             self._fail(batch.registers, error)
         self._batches.clear()
+
+    def _take(self, taken: Mapping[str, Scalar | PointError]) -> None:
+        if PointError in map(type, taken.values()):
+            self.errors.update((name, value) for name, value in taken.items() if isinstance(value, PointError))
+            taken = {name: value for name, value in taken.items() if not isinstance(value, PointError)}
+        self.values.update(cast(Mapping[str, Scalar], taken))
 
     def _heard(self) -> None:
         self.answered = True
