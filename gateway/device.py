@@ -7,7 +7,6 @@ read that a client asked for, or the next batch of a poll, whichever comes first
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import structlog
 
@@ -107,8 +106,8 @@ class Device:
 
     def wait(self, until: float) -> None:
         """Wait until that boot clock time, or until there is something to do."""
-        self.due = min(until, self._wake())  # something may have come since the step
-        self.work.wait(self.due)
+        self.due = until
+        self.work.wait(until)
 
     def step(self) -> float:
         """Do at most one thing on the wire; the boot clock time when there is something to do again."""
@@ -316,13 +315,11 @@ class Device:
     def _publish(self, poll: Sweep) -> None:
         poll.errors.update(self._rounds.left_out())
         self._reporter.publish(poll)
-        self.status = replace(self.status, last_reading=self._reporter.at)
 
     def _take_notices(self) -> None:
         self.work.news = False  # before they are looked at: what comes meanwhile is looked for again
         if self._open:
             self._reporter.notices(self._poll)
-            self.status = replace(self.status, last_reading=self._reporter.at)
 
     # ---- states
 
@@ -354,7 +351,7 @@ class Device:
         if answers and (before.state, before.reason, before.points_ok, before.points_failed) == (state, reason, ok, failed):
             return
         since = before.since if state is before.state else self._clock.wall()
-        self.status = DeviceStatus(state, since, reason, before.last_reading, next_try, ok, failed)
+        self.status = DeviceStatus(state, since, reason, self._reporter.at, next_try, ok, failed)
         if state is not before.state:
             report = log.warning if state is DeviceState.OFFLINE else log.info
             report("device is " + state.value, device=self.spec.path, reason=reason.message if reason else None)

@@ -163,6 +163,8 @@ class Worklist:
 
     def next_revert(self, now: float) -> RevertJob | None:
         """The revert to do now; it stays until ``done`` or ``again``."""
+        if not (self._reverts or self.reload):
+            return None  # mostly, and without taking the lock
         self._prepare_reload(now)
         with self._changed:
             self._reverts = deque(job for job in self._reverts if not job.debt.over)
@@ -196,6 +198,8 @@ class Worklist:
 
     def next_job(self, now: float) -> Job | None:
         """The next request that still wants an answer."""
+        if not (self._writes or self._reads):
+            return None  # mostly, and without taking the lock
         with self._changed:
             while self._writes and now >= self.writes_from:
                 write = self._writes.popleft()
