@@ -177,7 +177,7 @@ class Link:
         self._reset()
         with self._lock:
             self._commands.clear()
-        client = Client(self._settings, self._client_id, self._will, self._clock, self, in_flight=2 * WINDOW)
+        client = Client(self._settings, self._client_id, self._will, self._clock, self)
         try:
             self._serve(client, client.connect())
         except (OSError, ValueError) as error:

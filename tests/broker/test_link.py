@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from queue import Queue
@@ -17,12 +17,17 @@ from gateway.broker import link as link_module
 from gateway.broker.client import KEPT_SESSION
 from gateway.clock import SystemClock
 from gateway.model import Connected, Disconnected, Event, Message, Outgoing
+from gateway.queues import Source
 from gateway.settings import Broker
 from gateway.vitals import Vitals
 
 CONNACK = b"\x20\x03\x00\x00\x00"  # MQTT 5.0, 3.2: success, no session, no properties
 KEPT = b"\x20\x03\x01\x00\x00"  # the same with a session that was kept
 LATE_REQUEST, REQUEST = b"\x30\x06\x00\x03old\x00", b"\x30\x06\x00\x03new\x00"  # a publish of QoS 0: topic, no properties
+PUBLISH = 9
+"""Bytes of a PUBLISH of QoS 1 with a topic and a payload of one character and no properties (MQTT 5.0, 3.3)."""
+ENDS = (b"", b"\x10", b"\x87\x00")
+"""What stands in a PUBACK behind the packet's id (MQTT 5.0, 3.4.2): nothing, no matching subscribers, not authorized."""
 
 
 class Chatter:
@@ -45,11 +50,40 @@ class Chatter:
         return 1
 
 
+class Three:
+    """A source with three messages, which tells what became of each."""
+
+    def __init__(self) -> None:
+        self._waiting = [Outgoing(topic, b"x") for topic in "abc"]
+        self.ends: Queue[tuple[str, str]] = Queue()
+
+    def pop(self) -> Outgoing | None:
+        """The next one."""
+        return self._waiting.pop(0) if self._waiting else None
+
+    def acknowledged(self, message: Outgoing) -> None:
+        """It has arrived."""
+        self.ends.put((message.topic, "acknowledged"))
+
+    def refused(self, message: Outgoing, reason: str) -> None:
+        """It was refused."""
+        self.ends.put((message.topic, reason))
+
+    def unsent(self, messages: list[Outgoing]) -> None:
+        """The connection is over."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+
 @contextmanager
-def scripted_broker(*welcomes: bytes) -> Iterator[tuple[int, list[bytes]]]:
+def scripted_broker(
+    *welcomes: bytes, then: Callable[[socket.socket], None] = lambda sock: None
+) -> Iterator[tuple[int, list[bytes]]]:
     """A broker that lets everybody in, reads everything and acknowledges nothing.
 
-    ``welcomes`` is what it says to each CONNECT. Gives its port, and what has come on each connection that has ended.
+    ``welcomes`` is what it says to each CONNECT, ``then`` what it does next. Gives its port, and what has come on each
+    connection that has ended.
     """
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -59,7 +93,9 @@ def scripted_broker(*welcomes: bytes) -> Iterator[tuple[int, list[bytes]]]:
                 sock, _ = server.accept()
                 with sock:
                     sock.recv(1024)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     sock.sendall(welcome)
+                    then(sock)
                     heard.append(sock.makefile("rb").read())
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -68,10 +104,10 @@ def scripted_broker(*welcomes: bytes) -> Iterator[tuple[int, list[bytes]]]:
         thread.join(10)
 
 
-def link_to(port: int, events: Queue[Event]) -> Link:
+def link_to(port: int, events: Queue[Event], source: Source | None = None) -> Link:
     """A link that puts what it hears into the queue."""
     broker = Broker.model_validate({"url": f"mqtt://127.0.0.1:{port}"})
-    return Link(broker, "edge", Chatter(), events.put, SystemClock(), "gateways/edge/replay")
+    return Link(broker, "edge", source or Chatter(), events.put, SystemClock(), "gateways/edge/replay")
 
 
 def test_a_broker_that_reads_on_and_acknowledges_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,3 +139,37 @@ def test_a_session_that_was_kept_is_not_taken() -> None:
     assert isinstance(told[2], Message)
     assert told[2].topic == "new"
     assert heard[0].endswith(b"\xe0\x01\x82")  # DISCONNECT: protocol error (MQTT 5.0, 3.14)
+
+
+def acknowledge(sock: socket.socket, size: int) -> None:
+    """Wait for three messages and acknowledge them, in the three ways there are, so many bytes at a time."""
+    heard = b""
+    while len(heard) < 3 * PUBLISH:
+        heard += sock.recv(1024)
+    ids = [heard[at + 5 : at + 7] for at in range(0, 3 * PUBLISH, PUBLISH)]
+    answer = b"".join(bytes((0x40, 2 + len(end))) + mid + end for mid, end in zip(ids, ENDS, strict=True))
+    for at in range(0, len(answer), size):
+        sock.sendall(answer[at : at + size])
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_acknowledgements_are_heard_however_they_come(size: int) -> None:
+    """Each of several is heard, plain or with a reason, in one piece or in many; nobody having subscribed is no refusal."""
+    source = Three()
+    with scripted_broker(CONNACK, then=lambda sock: acknowledge(sock, size)) as (port, _):
+        link = link_to(port, Queue(), source)
+        link.start(Vitals(SystemClock()))
+        ends = [source.ends.get(timeout=10) for _ in "abc"]
+        link.stop(5)
+    assert ends == [("a", "acknowledged"), ("b", "acknowledged"), ("c", "Not authorized")]
+
+
+def test_messages_that_come_in_one_piece_are_heard_at_once() -> None:
+    """Nothing that was read waits until the broker says something more."""
+    events: Queue[Event] = Queue()
+    with scripted_broker(CONNACK + 3 * REQUEST) as (port, _):
+        link = link_to(port, events)
+        link.start(Vitals(SystemClock()))
+        told = [events.get(timeout=10) for _ in range(4)]
+        link.stop(2)
+    assert [type(event) for event in told] == [Connected, Message, Message, Message]
