@@ -72,6 +72,7 @@ def test_a_device_that_moves_away_is_given_back_first(client: TestClient, gatewa
     client.wait_for(f"gateways/{b.id}/status", lambda m: m.json["state"] == "online")  # else it may miss that a lets go
     run(client, plant, gateway=a.id)
     client.online(D)
+    client.wait_for(f"gateways/{b.id}/status", lambda m: m.json["state"] == "online")  # it hears a's last word then
     lease = leased_write(client, 60)
     run(client, plant, gateway=b.id)
     given_back(plant, 5, 10)

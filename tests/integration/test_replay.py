@@ -39,8 +39,13 @@ def big(points: int = 20) -> bytes:
 
 
 def loaded(client: TestClient, edge: GatewayProcess) -> int:
-    """How many devices the gateway runs; none while it is not ready to say."""
-    answer = client.request(f"rpc/ops/list_devices/{edge.id}", timeout=60 + 10 * PATIENCE).json
+    """How many devices the gateway runs; none while it is not ready to say, or does not hear requests yet."""
+    reply_to = f"replies/ops/{client.mark()}"
+    client.send(f"rpc/ops/list_devices/{edge.id}", response_topic=reply_to, expiry=5)
+    try:
+        answer = client.wait_for(reply_to, timeout=6).json
+    except AssertionError:  # sent before it had subscribed: nobody will ever answer
+        return 0
     assert "result" in answer or answer["error"]["code"] == "timeout", answer
     return len(answer.get("result", ()))
 
