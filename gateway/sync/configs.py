@@ -13,8 +13,9 @@ from gateway.topics import Topics, path_fault
 
 log = structlog.get_logger()
 
-FEW = 100
-"""Configs that every broker has room for; of more than that it is asked a second time, to be sure that they are all."""
+FEW, SMALL = 100, 64 << 10
+"""Configs, and their bytes, that every broker and socket has room for; of more than that it is asked a second time, to be
+sure that they are all."""
 CURE = "raise the broker's limit of queued messages (mosquitto.conf: max_queued_messages 1000000) and restart it"
 
 
@@ -32,6 +33,7 @@ class Configs:
         self._board = board
         self._bad_paths = BadPaths(lambda message: board.problem("bad_paths", message))
         self._replayed: set[str] = set()
+        self._bytes = 0
 
     @property
     def known(self) -> list[str]:
@@ -49,15 +51,17 @@ class Configs:
             self._bad_paths.heard(device, fault, payload)
             return False
         self._replayed.add(device)
+        self._bytes += len(payload)
         return True
 
     def replay(self) -> bool:
         """Ask for all configs, and for updates from now on; whether all of them came. Raises LinkLost."""
         self._replayed.clear()
+        self._bytes = 0
         self._bad_paths.forget()
         filters = self._topics.config_filters(self._scope)
         whole = self._replay.run(Subscription(f, qos=0) for f in filters)
-        if whole and len(self._replayed) > FEW:
+        if whole and (len(self._replayed) > FEW or self._bytes > SMALL):
             whole = self._replay.run((Subscription(f, qos=0) for f in filters), hold=True)
         cut = not whole and self._replay.reads_back  # without its sentinel nothing is known of it, and that is told already
         if cut:

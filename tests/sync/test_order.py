@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model import Message
 from gateway.store.state import StoredDevice
-from gateway.sync.configs import FEW
+from gateway.sync.configs import FEW, SMALL
 from gateway.sync.order import RESYNC, RESYNC_CUT
 from tests.sync.rig import NEWER, FakeBroker, Rig
 from tests.test_manager import LINKED, config, csv
@@ -112,6 +112,18 @@ def test_a_replay_of_many_is_proven(rig: Rig, broker: FakeBroker) -> None:
     rig.connect()
     assert rig.problems() == {}
     broker.put(f"{CONFIG}one-more", config())
+    rig.lose()
+    rig.connect()
+    assert "max_queued_messages" in rig.problems()["replay_cut"]
+
+
+def test_a_replay_of_big_ones_is_proven(rig: Rig, broker: FakeBroker) -> None:
+    """So it is for few configs that are more than a socket has room for."""
+    broker.has_room = False
+    broker.put(f"{CONFIG}small", config())
+    rig.connect()
+    assert rig.problems() == {}
+    broker.put(f"{CONFIG}big", config() + b" " * SMALL)
     rig.lose()
     rig.connect()
     assert "max_queued_messages" in rig.problems()["replay_cut"]
