@@ -25,6 +25,13 @@ class Memory:
         return f"{self.slope:+.2f} MiB/h" if self.samples[-1][0] >= LONG else f"not told below {LONG:g} s"
 
     @property
+    def curve(self) -> str:
+        """What it held at the end of each tenth of the time."""
+        end = self.samples[-1][0]
+        tenths = {min(9, int(10 * at / end)) if end else 0: held for at, held in self.samples}
+        return " ".join(f"{held:.1f}" for held in tenths.values())
+
+    @property
     def slope(self) -> float:
         """MiB per hour in the second half, by least squares."""
         late = [sample for sample in self.samples if sample[0] > self.samples[-1][0] / 2]
@@ -68,6 +75,7 @@ class Report:
             was = self.before[name]
             yield f"{name}: {was[0]} threads, then {threads}; {was[1]} files, then {files};"
             yield f"  {was[2]:.1f} MiB, then {resident:.1f}; late half {self.memory[name].told}"
+            yield f"  after each tenth of the time {self.memory[name].curve}"
         for name, found in self.broken.items():
             yield f"\nBROKEN: {name}"
             yield from (f"  {each[:1500]}" for each in found[:SHOWN])

@@ -174,4 +174,6 @@ def test_the_slope_of_memory_is_that_of_the_late_half() -> None:
     """Growth at the start does not count."""
     memory = Memory([(float(at), 50.0 + min(at, 50)) for at in range(101)])
     assert memory.slope == pytest.approx(0.0)
+    assert memory.curve == "59.0 69.0 79.0 89.0 99.0 100.0 100.0 100.0 100.0 100.0"
+    assert Memory([(0.0, 50.0)]).curve == "50.0"
     assert Memory([(float(at), at / 3600) for at in range(101)]).slope == pytest.approx(1.0)
