@@ -53,7 +53,7 @@ from gateway.vitals import Vitals, faults_from_environment
 
 log = structlog.get_logger()
 
-LINGER = 0.005
+LINGER = 0.01
 """Seconds that a reading may wait for others to be sent with it."""
 STOP_WITHIN = 9.0
 """Seconds for a whole stop."""
