@@ -332,13 +332,14 @@ class Desk:
             changes, ended = self._book.advance(now), self._overrides.advance(now)
             if ended:
                 self.reverts.review()
+        for change in changes:  # first: a disk may take its time
+            if change.kind is Kind.ENDED and change.lease is not None:
+                self.reverts.start(change.lease.device)
         try:
             if changes:
                 self.keep_tasks()
         finally:  # it has happened, whether the disk knows it or not
             for change in changes:
-                if change.kind is Kind.ENDED and change.lease is not None:
-                    self.reverts.start(change.lease.device)
                 self._herald.change(change, now)
             if ended:
                 self._overridden(ended, "ended", "")

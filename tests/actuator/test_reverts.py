@@ -107,6 +107,20 @@ def test_kept_values_are_not_given_back(rig: OfficeRig) -> None:
     assert rig.ask("acquire_lease", "eve", duration=5).result["devices"] == [PATH]
 
 
+def test_reverts_do_not_wait_for_the_disk_to_know_that_the_lease_is_over(
+    rig: OfficeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stand in the device's worklist before anything is written down."""
+    rig.write("p", 5.0)
+    device = rig.fleet.running(PATH)
+    assert device is not None
+    waits: list[bool] = []
+    monkeypatch.setattr(rig.desk, "keep_tasks", lambda: waits.append(device.work.has_reverts))
+    rig.pass_time(60.0)
+    assert waits == [True]
+    rig.step(("write p=3.0", 3.0))
+
+
 def test_a_revert_that_waits_already_is_put_off_by_an_override(rig: OfficeRig) -> None:
     """One without fail-safe, also when the revert stood in the device's worklist before, or is about to leave."""
     rig.write("p", 5.0)
