@@ -7,6 +7,8 @@ import shutil
 import bacnet
 import pytest
 
+pytestmark = pytest.mark.alone
+
 PATIENCE = 5
 """Factor on its bounds of time: tests share the machine."""
 

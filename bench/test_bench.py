@@ -19,6 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from measure import phase, rhythm
 
+pytestmark = pytest.mark.alone
+
 SECOND = 1_000_000
 BEGIN = 1_790_000_000 * SECOND
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import isolation
+import pytest
+
+pytestmark = pytest.mark.alone
 
 PATIENCE = 5
 """Factor on its bounds of time: tests share the machine."""

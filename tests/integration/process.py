@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,11 @@ class GatewayProcess:
         self._child.process.wait(10)
 
     def freeze(self) -> None:
-        """SIGSTOP."""
+        """SIGSTOP, and wait until each thread stands still: on a busy machine that takes a while."""
         self.signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+        while any((thread / "stat").read_text().rpartition(")")[2].split()[0] != "T" for thread in threads.iterdir()):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """SIGCONT."""

@@ -17,6 +17,8 @@ from tests.integration.site import Site
 from tests.integration.test_cycles import memory
 from tests.integration.waiting import PATIENCE, scaled
 
+pytestmark = pytest.mark.alone
+
 RATE = 2000
 
 

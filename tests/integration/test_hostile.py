@@ -22,6 +22,8 @@ from tests.integration.documents import fake, modbus, point, register
 from tests.integration.site import Site
 from tests.integration.waiting import PATIENCE, scaled
 
+pytestmark = pytest.mark.alone
+
 PROMPT = 0.05 * PATIENCE
 """Seconds within which 99 of 100 pings are answered, and readings come, whatever else goes on."""
 SOON = 1.25

@@ -20,7 +20,7 @@ from tests.integration.waiting import PATIENCE, eventually
 COUNT = 5000
 PATHS = [f"C/B{n % 50:02}/D{n}" for n in range(COUNT)]
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def big(points: int = 20) -> bytes:

@@ -22,6 +22,8 @@ from tests.soak.traffic import Book, Lease, Write
 from tests.soak.voice import Asked
 from tests.soak.windows import BACK, Window, Windows
 
+pytestmark = pytest.mark.alone
+
 SEED = os.environ.get("GATEWAY_SEED", "1")
 SECONDS, DEVICES = 20, 16
 

@@ -24,6 +24,8 @@ from tests.integration.waiting import scaled
 from tests.interfaces.modbus.bus import Bus
 from tests.interfaces.modbus.servers import ScriptedServer, reply
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT, REST, LATEST = 0.004, 0.012, 0.008
 TOO_LATE = 0.010
 """A device on a busy machine that is later than this says nothing: the line is left alone for no longer."""

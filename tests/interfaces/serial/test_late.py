@@ -18,6 +18,8 @@ from tests.integration.waiting import scaled
 from tests.interfaces.modbus.bus import Bus
 from tests.interfaces.serial.instruments import env, make, points, row
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT, LATEST, TOO_LATE, REST = 0.02, 0.05, 0.07, 0.1
 """Seconds: an instrument on a busy machine that is later than the third says nothing."""
 
