@@ -93,11 +93,14 @@ def test_configs_that_come_and_go_cost_nothing(client: TestClient, gateway: Gate
         for number in range(WARM):
             update(number)
         before, held = usage(edge), memory(edge, "VmRSS")
+        course = [held]
         for number in range(WARM, WARM + rounds):
             update(number)
+            course.append(memory(edge, "VmRSS"))
         eventually(lambda: usage(edge) == before, f"{before} threads and files", 10)
-        grown, peak = memory(edge, "VmRSS") - held, memory(edge, "VmHWM")
+        grown, peak = course[-1] - held, memory(edge, "VmHWM")
         data = memory(edge, "VmData")
+    print("MiB more by tenths of the way:", *(f"{course[rounds * n // 10] - held:+.1f}" for n in range(1, 11)))
     print(f"{rounds * 120} reloads and removals: {grown:+.1f} MiB, {peak:.1f} MiB at most, threads and files {usage(edge)}")
     print(f"{data:.1f} MiB to write to, of the {LIMIT / 2**20:.1f} that it may have")
     assert grown < 2
