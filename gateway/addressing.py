@@ -12,6 +12,7 @@ from gateway.model import Register
 from gateway.rpc import WRITING, Call, Silence
 from gateway.store.device_config import Spec
 from gateway.suggest import nearest
+from gateway.topics import MAX_LEVELS
 from gateway.values import shown
 
 
@@ -31,7 +32,7 @@ class Addressing:
 
     def _covers(self, levels: tuple[str, ...]) -> bool:
         """Whether a device that these levels may begin with is in our scope."""
-        return any(self.in_scope("/".join(levels[:size])) for size in range(1, len(levels) + 1))
+        return any(self.in_scope("/".join(levels[:size])) for size in range(1, min(len(levels), MAX_LEVELS) + 1))
 
     def for_gateway(self, call: Call, *arguments: str) -> None:
         """Nothing but this gateway is named. Raises Silence if it is another one."""

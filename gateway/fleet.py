@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Protocol
 
@@ -90,7 +90,7 @@ class Fleet:
 
         Raises UnknownDevice.
         """
-        for size in range(len(levels), MIN_LEVELS - 1, -1):
+        for size in _sizes(levels):
             path = "/".join(levels[:size])
             broken = path in self._misconfigured and not self._is_point(levels)
             if path in self._threads or path in self._foreign or broken:
@@ -113,7 +113,7 @@ class Fleet:
 
     def is_others(self, levels: tuple[str, ...]) -> bool:
         """Whether the device that topic levels name is another gateway's."""
-        paths = ["/".join(levels[:size]) for size in range(len(levels), MIN_LEVELS - 1, -1)]
+        paths = ["/".join(levels[:size]) for size in _sizes(levels)]
         known = (path for path in paths if path in self._threads or path in self._misconfigured or path in self._foreign)
         return next(known, "") in self._foreign
 
@@ -292,4 +292,9 @@ def _begins(name: str, rest: str) -> bool:
 def _above(path: str) -> list[tuple[str, str]]:
     """The device paths that a path lies below, each with the rest."""
     levels = path.split("/")
-    return [("/".join(levels[:size]), "/".join(levels[size:])) for size in range(MIN_LEVELS, len(levels))]
+    return [("/".join(levels[:size]), "/".join(levels[size:])) for size in reversed(_sizes(levels[:-1]))]
+
+
+def _sizes(levels: Sequence[str]) -> range:
+    """How many of the levels may name a device, the most first; a topic may have 32,768 of them."""
+    return range(min(len(levels), MAX_LEVELS), MIN_LEVELS - 1, -1)

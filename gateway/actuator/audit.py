@@ -11,9 +11,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 
@@ -27,6 +28,8 @@ MAX_BYTES = 4 * 1024 * 1024
 """Bytes that each of the two files may have."""
 MAX_LIST = 1000
 """Events that are listed at most."""
+PIECE = 65_536
+"""Bytes of a file that are read at a time."""
 MAX_WAITING = 1000
 """Events that wait for a disk that can not be written; the oldest are lost, and counted."""
 
@@ -144,16 +147,39 @@ class Audit:
         self.problem = f"events can not be kept in {self._path} and wait for that: {reason}{lost}"
 
     def _newest_first(self) -> Iterator[bytes]:
-        with self._lock:
-            waiting = list(self._waiting)
-        yield from reversed(waiting)
-        for path in (self._path, self._older):
-            try:
-                with self._lock:
-                    content = path.read_bytes()
-            except OSError:
-                continue
-            yield from reversed(content.splitlines())
+        with ExitStack() as stack:
+            with self._lock:  # all at one moment: what is written or moved aside meanwhile would come twice
+                waiting = list(self._waiting)
+                files = [(stack.enter_context(file), _end(file)) for file in _opened(self._path, self._older)]
+            yield from reversed(waiting)
+            for file, end in files:
+                yield from _backwards(file, end)
+
+
+def _opened(*paths: Path) -> Iterator[BinaryIO]:
+    for path in paths:
+        try:
+            yield path.open("rb")
+        except OSError:
+            continue  # there is none yet, or nobody can read it
+
+
+def _end(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def _backwards(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """The lines up to a place, the last one first, read in pieces: who wants the newest does not pay for all."""
+    rest = b""
+    try:
+        while end:
+            end -= (size := min(PIECE, end))
+            file.seek(end)
+            rest, *lines = (file.read(size) + rest).split(b"\n")
+            yield from reversed(lines)
+    except OSError:
+        return  # the disk fails: what was read is told
+    yield rest
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

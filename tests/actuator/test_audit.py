@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,30 @@ def test_the_newest_are_listed(rig: Rig):
     assert rig.news(device="C/B") == []
     assert rig.news(since=rig.clock.wall() - 2) == [5]
     assert rig.news(since=rig.clock.wall() - 4, device="C/B/D", limit=5) == [3]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 400, 10_000])
+def test_the_files_are_read_in_pieces(rig: Rig, monkeypatch: pytest.MonkeyPatch, piece: int):
+    """Wherever these end, each event is listed once and whole."""
+    monkeypatch.setattr(module, "PIECE", piece)
+    monkeypatch.setattr(module, "MAX_BYTES", 2000)
+    rig.tell(*range(15))
+    found = rig.news()
+    assert found == list(range(found[0], 15))
+    assert len(found) > 8
+
+
+def test_the_newest_events_of_a_long_log_cost_little(rig: Rig):
+    """Neither the file nor all its lines are held for them."""
+    rig.tell(*range(5000))
+    tracemalloc.start()
+    try:
+        assert rig.news(limit=10) == list(range(4990, 5000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert rig.path.stat().st_size > 900_000
+    assert peak < 500_000
 
 
 def test_the_log_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
