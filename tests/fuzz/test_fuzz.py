@@ -13,9 +13,10 @@ from tests.integration.waiting import scaled
 CASES = [pytest.param(name, data, id=f"{name}-{at}") for name in TARGETS for at, data in enumerate(kept(name))]
 BEFORE = {"device": b"", "registry": b"\x01", "json_rpc": b"", "request": b"alice/set_points/C/B/D\n\n\n"}
 LONG = [pytest.param(name, head + data, id=f"{name}-{at}") for name, head in BEFORE.items() for at, data in enumerate(WHOLE)]
+DEEP = pytest.param("request", b'alice/get_point\n\n\n{"device": "C/B/' + b"z/" * 100_000 + b'"}', id="request-deep")
 
 
-@pytest.mark.parametrize(("name", "data"), [*CASES, *LONG])
+@pytest.mark.parametrize(("name", "data"), [*CASES, *LONG, DEEP])
 def test_what_is_kept_passes(name: str, data: bytes) -> None:
     """Seeds, what a fuzzer has found once, and documents as long as may be: within 50 ms and 5 MB each."""
     promptly(TARGETS[name], data)
