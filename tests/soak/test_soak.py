@@ -89,7 +89,7 @@ def test_a_change_that_nobody_could_hear_of_comes_when_the_outage_is_over() -> N
     """Whoever was away connects and hears of it; before and long after it, nothing excuses a revert."""
     windows = Windows(changed=[Window(frozenset({1}), 10.0, 13.0)])
     assert [windows.may_change(1, at) for at in (9.0, 12.0, 14.0)] == [False, True, False]
-    windows.outages += [(50.0, 51.0), (12.0, 20.0)]
+    windows.outages += [(500.0, 501.0), (12.0, 20.0)]
     assert [windows.may_change(1, at) for at in (9.0, 20.0 + BACK, 21.0 + BACK)] == [False, True, False]
     assert not windows.may_change(2, 12.0)
 
