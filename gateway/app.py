@@ -85,7 +85,7 @@ class Gateway:
         self.networks = BacnetNetworks(
             bacnet_options(settings), clock, lambda words: self.board.problem("bacnet_down", words)
         )
-        env = Environment(clock, settings.allow, networks=self.networks)
+        env = Environment(clock, settings.allow, networks=self.networks, vitals=vitals)
         self.fleet = Fleet(env, self.publisher, lambda path: self.coordinator.hear("ended", path))
         names = Addressing(settings.gateway_id, self.fleet, self._in_scope)
         self.office = Office(

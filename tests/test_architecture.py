@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "gateway").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-FOUNDATION = {f"gateway.{name}" for name in ("model", "errors", "values", "allow", "clock", "child", "backoff", "suggest")}
+FOUNDATION = {
+    f"gateway.{name}" for name in ("model", "errors", "values", "allow", "clock", "child", "backoff", "suggest", "vitals")
+}
 BACNET_STACK = {p.relative_to(ROOT).as_posix() for p in SOURCES if p.parent.name == "stack"}
 RULES = tuple(f"actuator.{name}" for name in ("model", "requests", "tasks", "ledger", "leases", "overrides"))
 PURE = ("topics", "payloads", "schedule", "interfaces", *RULES, *sorted(FOUNDATION))

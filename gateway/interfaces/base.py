@@ -66,6 +66,7 @@ from gateway.interfaces._rows import shared as shared
 from gateway.interfaces._rows import text_value as text_value
 from gateway.model import Masked, PointError, Quality, Register, Scalar, Taken
 from gateway.values import from_raw, shown, to_raw
+from gateway.vitals import Vitals
 
 MaySend = Callable[[], float]
 """Raises when a write may not leave any more; else the boot clock time until when it may, or infinity."""
@@ -120,6 +121,8 @@ class Environment:
     """The links that several devices share."""
     networks: Networks = field(default_factory=lambda: BacnetNetworks(Options(), SystemClock()))
     """The BACnet networks."""
+    vitals: Vitals = field(default_factory=lambda: Vitals(SystemClock()))
+    """Where a thread of a driver checks in, so that it is missed when it hangs."""
 
 
 class Interface:

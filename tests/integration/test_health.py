@@ -17,6 +17,7 @@ from tests.integration.client import TestClient
 from tests.integration.devices import fake
 from tests.integration.process import GatewayProcess
 from tests.integration.waiting import PATIENCE, eventually, logged
+from tests.interfaces.modbus.bus import Bus
 
 Gateways = Callable[..., GatewayProcess]
 WATCHDOG = 2.0
@@ -152,6 +153,25 @@ def test_a_thread_that_hangs_ends_the_signs_of_life(
     assert told.returncode == 1
     assert name in told.stdout
     edge.kill()
+
+
+def test_a_listener_that_hangs_ends_the_signs_of_life(
+    manager: Manager, client: TestClient, gateway: Gateways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that a driver has made is missed like one of the core."""
+    with Bus(tmp_path, 1) as bus:
+        monkeypatch.setenv("GATEWAY_FAULT_THREAD", f"listen to {bus.paths[0]}:hang:{tmp_path / 'fail'}")
+        edge = gateway(allow={"serial_ports": [str(bus.paths[0])]})
+        where = {"device_address": str(bus.paths[0]), "listen": True, "max_silence": 60}
+        weight = {"Volttron Point Name": "w", "Pattern": r"w=(\d+)"}
+        document = {"driver_type": "serial", "driver_config": where, "registry_config": [weight], "interval": 60}
+        client.publish("config/devices/C/B/D", document, retain=True)
+        eventually(lambda: manager.last("STATUS"), "it runs")
+        (tmp_path / "fail").touch()
+        eventually(lambda: not (tmp_path / "fail").exists(), "the listener hangs")
+        assert manager.silence(time.monotonic()) <= WATCHDOG * PATIENCE
+        logged(edge, "a thread shows no sign of life", thread=f"listen to {bus.paths[0]}")
+        edge.kill()
 
 
 def test_a_stop_names_what_hangs(client: TestClient, failing: Callable[[str, str], GatewayProcess], tmp_path: Path) -> None:

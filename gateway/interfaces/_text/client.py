@@ -107,7 +107,8 @@ class Client(Share[TextLine]):
     def _made(self) -> TextLine:
         config = self._config
         stream = _stream(config, self._env)
-        return TextLine(stream, config.answers(), self._env.clock, config.character, config.echo, config.listen)
+        vitals = self._env.vitals if config.listen else None
+        return TextLine(stream, config.answers(), self._env.clock, config.character, config.echo, vitals)
 
 
 def _stream(config: SerialConfig, env: Environment) -> Stream:

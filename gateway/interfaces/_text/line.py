@@ -13,6 +13,7 @@ from gateway.interfaces._text.framing import Framing, Splitter
 from gateway.interfaces._text.listener import QUIET, Listener
 from gateway.interfaces._text.register import MOST_LINES, Lines
 from gateway.interfaces.base import MaySend
+from gateway.vitals import Vitals
 
 _NEVER_QUIET = 1.0
 _MOST_SHOWN = 3
@@ -36,7 +37,10 @@ class Question:
 
 
 class TextLine:
-    """One stream. ``character`` is the time that a character takes (seconds), 0 where that does not count."""
+    """One stream. ``character`` is the time that a character takes (seconds), 0 where that does not count.
+
+    With ``vitals`` it is listened to, by a thread that checks in there.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,7 @@ class TextLine:
         clock: Clock,
         character: float = 0.0,
         echo: bool = False,
-        listen: bool = False,
+        vitals: Vitals | None = None,
     ) -> None:
         self.name = stream.name
         self.stream = stream
@@ -54,7 +58,7 @@ class TextLine:
         self._character = character
         self._echo = echo
         self._splitter = Splitter(framing)
-        self._listens = listen
+        self._vitals = vitals
         self.listener: Listener | None = None
 
     @property
@@ -77,8 +81,8 @@ class TextLine:
     def open(self) -> None:
         """Connect. Raises Unreachable, also if the instrument talks all the time and is not listened to."""
         self.stream.open()
-        if self._listens:
-            self.listener = Listener(self.stream, self._framing, self._clock)
+        if self._vitals is not None:
+            self.listener = Listener(self.stream, self._framing, self._clock, self._vitals)
             self.listener.start()
             return
         try:

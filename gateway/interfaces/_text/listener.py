@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.interfaces._streams import Stream, words
 from gateway.interfaces._text.framing import Framing, Splitter
 from gateway.interfaces._text.register import MOST_LINES, Lines
+from gateway.vitals import Pulse, Vitals
 
 log = structlog.get_logger()
 
@@ -21,6 +22,8 @@ QUIET = 0.05
 """Seconds without a byte after which a line counts as silent: more than USB adapters hold bytes back (16 ms)."""
 _PAUSE = 0.02
 """Seconds between two reads: no serial line brings a backlog in that time, and a flood takes little of our time."""
+_SIGN = 1.0
+"""Seconds after which it shows that it lives, if nothing is said."""
 _MOST_WAITING = 100
 _BACKLOG = 4095
 """Bytes in one read that show that some have waited long, and that others may be lost between them (the kernel's buffer)."""
@@ -37,12 +40,14 @@ class Listener:
     Everything but ``start`` and ``stop`` may be called from any thread. ``alive`` is false once the stream is broken.
     """
 
-    def __init__(self, stream: Stream, framing: Framing, clock: Clock) -> None:
+    def __init__(self, stream: Stream, framing: Framing, clock: Clock, vitals: Vitals) -> None:
         self.alive = True
         self.reason = ""
         self.since = clock.now()
         self._stream = stream
         self._clock = clock
+        self._vitals = vitals
+        self._pulse: Pulse
         self._splitter = Splitter(framing, joined=True)
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque(maxlen=_MOST_WAITING)
@@ -54,6 +59,7 @@ class Listener:
 
     def start(self) -> None:
         """Begin to read."""
+        self._pulse = self._vitals.begin(self._thread.name)
         self._thread.start()
 
     def stop(self) -> None:
@@ -130,13 +136,18 @@ class Listener:
         except Exception:
             log.exception("listening failed; the device is connected anew", line=self._stream.name)
             self._break("a failure in the gateway; its log says more")
+        finally:
+            self._vitals.end(self._pulse)
 
     def _listen(self) -> None:
         waiting, resting = select.poll(), select.poll()
         waiting.register(self._stream.fileno(), select.POLLIN)
         for poll in (waiting, resting):
             poll.register(self._wake[0], select.POLLIN)
-        while self._wake[0] not in [file for file, _ in waiting.poll()]:
+        while self._wake[0] not in (ready := [file for file, _ in waiting.poll(_SIGN * 1000)]):
+            self._pulse.due = self._clock.now()
+            if not ready:
+                continue
             data = self._stream.receive(0)
             with self._changed:
                 self._take(data)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from gateway.interfaces.base import Environment
 from gateway.interfaces.serial import Interface
 from gateway.model import PointError
 from gateway.testing import poll, read_one
+from gateway.vitals import Vitals
 from tests.fakes import FakeClock, Gate
 from tests.integration.waiting import PATIENCE, eventually
 from tests.interfaces.modbus.bus import Bus
@@ -424,6 +426,26 @@ def test_a_listener_that_fails_is_told_and_another_one_takes_its_place(tmp_path:
         interface.close()
         interface.open()
         assert isinstance(read_one(interface, register), float)
+
+
+def test_a_listener_that_hangs_is_missed(tmp_path: Path, clock: FakeClock) -> None:
+    """Also while its instrument is silent, as is right for one that is well; and not any more once it has ended."""
+    going = threading.Event()
+    name = f"listen to {tmp_path / 'bus0'}"
+    vitals = Vitals(clock, {name: lambda: None if going.wait() else None})
+    lent = replace(env(), clock=clock, vitals=vitals)
+
+    def missed() -> list[str]:
+        clock.advance(1.1 * vitals.patience)
+        return vitals.late(vitals.patience)
+
+    with Bus(tmp_path, 1) as bus, closing(make(bus.paths[0], lent, listen=True)) as interface:
+        interface.open()
+        eventually(lambda: missed() == [name], "it is missed")
+        going.set()
+        eventually(lambda: vitals.late(vitals.patience) == [], "it lives")
+        interface.close()
+        assert missed() == []
 
 
 def test_a_poll_that_waits_for_a_line_is_told_that_the_port_has_gone(tmp_path: Path) -> None:
