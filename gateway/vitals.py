@@ -31,7 +31,7 @@ class Pulse:
 
 
 class Vitals:
-    """Where the threads check in, from the one that makes them until they end; any thread may call.
+    """Where threads check in, from the one that makes them until they end; any thread may call.
 
     ``faults`` names threads that are to fail, for tests.
     """
@@ -48,7 +48,7 @@ class Vitals:
         """Seconds for those that begin from now on."""
 
     def begin(self, name: str) -> Pulse:
-        """A thread of the core begins: from now on it is missed when it is silent."""
+        """A thread begins: from now on it is missed when it is silent."""
         fault, now = self._faults.get(name), self._clock.now()
         pulse = Pulse(name, self.patience, now) if fault is None else _FaultyPulse(name, self.patience, now, fault)
         with self._lock:

@@ -431,8 +431,12 @@ def test_a_listener_that_fails_is_told_and_another_one_takes_its_place(tmp_path:
 def test_a_listener_that_hangs_is_missed(tmp_path: Path, clock: FakeClock) -> None:
     """Also while its instrument is silent, as is right for one that is well; and not any more once it has ended."""
     going = threading.Event()
+
+    def hang() -> None:
+        going.wait()
+
     name = f"listen to {tmp_path / 'bus0'}"
-    vitals = Vitals(clock, {name: lambda: None if going.wait() else None})
+    vitals = Vitals(clock, {name: hang})
     lent = replace(env(), clock=clock, vitals=vitals)
 
     def missed() -> list[str]:
