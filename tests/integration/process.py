@@ -32,12 +32,12 @@ class GatewayProcess:
         assert self._child is not None
         return self._child.process.pid
 
-    def start(self) -> GatewayProcess:
-        """Start it; returns at once."""
+    def start(self, *within: str) -> GatewayProcess:
+        """Start it, by the command ``within`` if there is one; returns at once."""
         log = self.directory / f"log-{len(self.logs)}.txt"
         self.logs.append(log)
         arguments = ["--broker", self._url, "--state-dir", self.directory / "state", "--settings", self.settings]
-        self._child = child.start("gateway", [sys.executable, "-m", "gateway", "run", *arguments], log)
+        self._child = child.start("gateway", [*within, sys.executable, "-m", "gateway", "run", *arguments], log)
         return self
 
     def stop(self, timeout: float = 15) -> int:

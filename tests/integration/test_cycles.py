@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from tests.integration.brokers import OwnBroker
 from tests.integration.client import TestClient
 from tests.integration.documents import digest, fake, modbus
+from tests.integration.memory_group import MemoryGroup
 from tests.integration.plant import Plant
 from tests.integration.process import GatewayProcess
 from tests.integration.waiting import PATIENCE, eventually, logged, scaled
@@ -105,3 +106,43 @@ def test_configs_that_come_and_go_cost_nothing(client: TestClient, gateway: Gate
     print(f"{data:.1f} MiB to write to, of the {LIMIT / 2**20:.1f} that it may have")
     assert grown < 4  # of the allocator; Python's objects grew by 32 KB in 3,600 reloads (tracemalloc)
     assert peak < 96
+
+
+@pytest.fixture
+def group() -> Iterator[MemoryGroup]:
+    """Of 128 MB; the test is skipped where none can be made."""
+    try:
+        made = MemoryGroup(LIMIT).__enter__()
+    except OSError as error:
+        pytest.skip(f"needs root, and control groups that can be written to: {error}")
+    yield made
+    made.__exit__()
+
+
+def test_100_devices_need_no_more_than_a_box_of_128_mb_has(
+    group: MemoryGroup, own_broker: Callable[..., OwnBroker], gateway: Gateways, connect: Callable[..., TestClient]
+) -> None:
+    """Polled each second, reloaded, and with an outage: 100 MB at most, of a control group that would end it at 128."""
+    broker = own_broker()
+    edge = gateway(url=str(broker.url), start=False).start(*group.within)
+    client = connect(url=broker.url)
+    paths = [f"C/B{n % 5}/D{n}" for n in range(100)]
+    with Plant() as plant:
+        for interval in (1, 1.001, 1.002):
+            mark = client.mark()
+            document = modbus(plant.port, interval=interval)
+            for path in paths:
+                client.send(f"config/devices/{path}", document, retain=True)
+            for path in paths:
+                client.status(path, 30 * PATIENCE, mark, state="online", hash=digest(document))
+        broker.save()
+        broker.kill()
+        time.sleep(10)
+        broker.start()
+        client = connect(url=broker.url)
+        for path in paths:
+            client.reading(path)
+        print(f"{group.peak / 1e6:.1f} MB at most, {memory(edge, 'VmHWM') * 2**20 / 1e6:.1f} of them resident")
+        assert group.peak < 100e6
+        assert edge.running
+        assert edge.stop() == 0
