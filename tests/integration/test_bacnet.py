@@ -20,7 +20,7 @@ from tests.integration.client import TestClient
 from tests.integration.documents import csv, fake
 from tests.integration.process import GatewayProcess
 from tests.integration.site import Site
-from tests.integration.waiting import PATIENCE, eventually, scaled
+from tests.integration.waiting import PATIENCE, SEED, eventually, scaled
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
 
 pytest.importorskip("bacpypes3", reason="bacpypes3 is not installed")
@@ -405,9 +405,8 @@ def test_slots_of_others_never_change(
     run(client, device, POINTS)
     client.status(D, state="degraded")
     observer.at(device)
-    seed = os.environ.get("GATEWAY_SEED", "1")
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
     others = {8: 40.0, 12: 41.0}
     for priority, value in others.items():
         observer.write(Ref(AV, 1), "real", value, priority)

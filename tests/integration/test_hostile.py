@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import threading
 import time
@@ -20,7 +19,7 @@ from tests.fuzz.hostile import reasoned
 from tests.integration.client import Received, TestClient
 from tests.integration.documents import fake, modbus, point, register
 from tests.integration.site import Site
-from tests.integration.waiting import PATIENCE, scaled
+from tests.integration.waiting import PATIENCE, SEED, scaled
 
 pytestmark = pytest.mark.alone
 
@@ -30,7 +29,6 @@ SOON = 1.25
 """Seconds within which everything is answered, all of them: a machine that does other things as well may leave a process
 alone for a while. What a single input costs of the processor is bounded in tests/fuzz."""
 RHYTHM = 0.1
-SEED = os.environ.get("GATEWAY_SEED", "1")
 GOOD = "Healthy/B/D"
 CODES = {
     "bad_request", "unknown_method", "unknown_device", "unknown_point", "read_only", "bad_value", "out_of_range",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import time
@@ -19,12 +18,11 @@ from tests.integration.documents import modbus, register
 from tests.integration.plant import Plant
 from tests.integration.process import GatewayProcess
 from tests.integration.site import Site
-from tests.integration.waiting import eventually, scaled
+from tests.integration.waiting import SEED, eventually, scaled
 
 Gateways = Callable[..., GatewayProcess]
 D = "C/B/D"
 P = f"rpc/ops/set_point/{D}/p"
-SEED = os.environ.get("GATEWAY_SEED", "1")
 
 
 @pytest.fixture

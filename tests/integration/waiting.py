@@ -14,10 +14,19 @@ T = TypeVar("T")
 PATIENCE = 5 if os.environ.keys() & {"CI", "PYTEST_XDIST_WORKER"} else 1
 """Factor on bounds of time: a machine of the CI does other things as well, and so does one that runs tests side by side."""
 
+SEED = os.environ.get("GATEWAY_SEED", "1")
+"""Of what is random in a run of tests; ``make test SEED=n`` repeats one."""
+
 
 def scaled(count: int, least: int = 1) -> int:
     """A count of a long test, times GATEWAY_SCALE."""
     return max(least, round(count * float(os.environ.get("GATEWAY_SCALE", "0.1"))))
+
+
+def each(count: int) -> range:
+    """The numbers below a count, all of them in a long test; in a short one some, from one on that the seed gives."""
+    step = max(1, count // scaled(count))
+    return range(int(SEED) % step, count, step)
 
 
 def eventually(look: Callable[[], T], what: str, timeout: float = 20) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from itertools import count
 from pathlib import Path
@@ -12,6 +11,7 @@ from struct import pack
 import pytest
 
 from gateway import localbroker
+from tests.integration.waiting import SEED
 from tests.soak.checker import at_rest, judge, missing
 from tests.soak.plant import SETTABLE, TIMEOUT, WORDS, Endpoint, Link, Log, Poll, Span, Units, Written, carried
 from tests.soak.report import Memory
@@ -24,7 +24,6 @@ from tests.soak.windows import BACK, Window, Windows
 
 pytestmark = pytest.mark.alone
 
-SEED = os.environ.get("GATEWAY_SEED", "1")
 SECONDS, DEVICES = 20, 16
 
 
