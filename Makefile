@@ -8,9 +8,10 @@ SEED ?= $(shell $(PYTHON) -c 'import random; print(random.randrange(10**9))')
 SEED := $(SEED)
 PYTEST = GATEWAY_SCALE=$(SCALE) GATEWAY_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED)
 # Most tests wait: three files at a time take a third of the time. Those that measure, or fill the machine, come after them,
-# alone. With ARGS there is one run, where -s shows what was measured.
-BESIDE = -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
-RUN = $(if $(ARGS),$(PYTEST) $(ARGS),$(PYTEST) $(BESIDE); beside=$$?; $(PYTEST) -m alone && exit $$beside)
+# alone; each writes its report only when it has come to its end. With ARGS there is one run, where -s shows what was measured.
+BESIDE = $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" --junitxml=build/beside.xml
+ALONE = $(PYTEST) -m alone --junitxml=build/alone.xml
+RUN = $(if $(ARGS),$(PYTEST) $(ARGS),$(BESIDE); beside=$$?; $(ALONE) && exit $$beside)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
