@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import gc
 import os
@@ -61,6 +62,8 @@ GIVE_UP = 3.0
 """Seconds over that after which the process ends all the same, if what it stops waits for something that hangs."""
 STACK = 512 * 1024
 """Bytes of stack for each thread: address space, not memory, but a thousand threads of 8 MiB add up."""
+M_ARENA_MAX = -8
+"""How many heaps threads may have between them; mallopt(3), glibc's malloc.h."""
 
 
 class Gateway:
@@ -270,6 +273,7 @@ def bacnet_options(settings: Settings) -> Options:
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     threading.stack_size(STACK)
+    _share_one_heap()
     _raise_file_limit()
     _make_directory(settings.state_dir)
     clock, environ = SystemClock(), os.environ
@@ -310,6 +314,13 @@ def _make_directory(state_dir: Path) -> None:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:  # what needs it tells so, too
         log.error("the state directory can not be made", state_dir=str(state_dir), reason=error.strerror)  # noqa: TRY400  # the reason is enough
+
+
+def _share_one_heap() -> None:
+    """Memory that one thread has freed is then there for all: else each keeps what it once needed, and memory creeps up."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # not every C library has heaps by threads
+        libc.mallopt(M_ARENA_MAX, 1)
 
 
 def _raise_file_limit() -> None:
