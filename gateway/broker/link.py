@@ -76,7 +76,7 @@ class Link:
         self._woken = False
         self._stopping = threading.Event()
         self._worker = Worker(f"mqtt:{client_id}", self._turn, self._stopping.is_set)
-        self._backoff = Backoff(random.random, first=1.0, most=5.0)
+        self._backoff = Backoff(random.random, first=1.0, most=4.5)  # so that 5 s after it is there a broker is connected
         self._refused = Backoff(random.random, first=2.0, most=60.0)
         self._told: str | None = None
         self._give_up = 0.0
