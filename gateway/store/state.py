@@ -1,7 +1,7 @@
 """The last good configs on disk, so that devices run with the broker down. SQLite; used by one thread only.
 
-Each device carries its checksum and each document its hash. A file that is damaged is kept aside, and what is whole in it
-goes into the new one.
+It is written through a rollback journal, as a write-ahead log can be cut or damaged without a trace. Each device carries its
+checksum and each document its hash. A file that is damaged is kept aside, and what is whole in it goes into the new one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class StoredDevice:
     learned: tuple[str, ...] = ()
 
 
-_LAYOUT = Layout("state file", _TABLES, SCHEMA, ("journal_mode = WAL", "synchronous = NORMAL"), StateError, _STEPS)
+_LAYOUT = Layout("state file", _TABLES, SCHEMA, ("journal_mode = TRUNCATE", "synchronous = FULL"), StateError, _STEPS)
 
 
 class StateDb:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -141,21 +142,6 @@ def test_a_damaged_file_that_can_not_be_moved_is_an_error(path: Path, monkeypatc
     assert path.exists()
 
 
-def test_the_journal_of_a_file_goes_with_it(path: Path):
-    """What another process has not yet moved from the journal into the file is not applied to the new one."""
-    saved(path, A).close()
-    other = sqlite3.connect(path)
-    other.execute("PRAGMA user_version = 99")
-    db = StateDb(path)
-    moved = db.open()
-
-    assert moved is not None
-    assert moved.path.with_name("state.db.broken-1-wal").stat().st_size > 0
-    assert db.load() == [A]  # taken over, as it is whole
-    db.close()
-    other.close()
-
-
 def test_a_damaged_page_is_noticed(path: Path):
     """Damage inside a database is found when it is opened, not when a device is missing."""
     saved(path, *(StoredDevice(f"C/B/{i}", b"x" * 3000, None, {}, 0.0) for i in range(100))).close()
@@ -173,6 +159,7 @@ def test_a_newer_gateways_file_is_kept(path: Path):
         db.execute("PRAGMA user_version = 99")
     later = StateDb(path)
     moved = later.open()
+    assert later.load() == [A]  # taken over, as it is whole
     later.close()
 
     assert moved is not None
@@ -265,6 +252,18 @@ def test_a_flipped_bit_is_noticed(path: Path):
         content = bytearray(whole)
         content[chance.choice(used)] ^= 1 << chance.randrange(8)
         check_damaged(path, bytes(content))
+
+
+def test_what_was_saved_before_a_kill_does_not_hang_on_another_file(path: Path):
+    """All of it is in the one file whose damage is noticed: whatever lies beside it may be lost."""
+    db = saved(path, A)  # and not closed, as by kill -9
+    db.save([B])
+    left = path.with_name("left") / path.name
+    left.parent.mkdir()
+    shutil.copy(path, left)
+    db.close()
+
+    assert reopened(left) == [A, B]
 
 
 def test_whole_devices_are_saved_from_a_damaged_file(path: Path):
