@@ -138,14 +138,15 @@ class Outbox:
         except OutboxError as error:
             self._queue.give_back(chores)
             self._failed(error, now)
-            if 0 < self._file.count <= len(chores.done):
-                self._wipe(chores, now)
+            self._wipe(chores, now)
         else:
             self._trim(now)
 
     def _wipe(self, chores: Chores, now: float) -> None:
-        """All that is on a full disk was acknowledged, and there is no room even to forget it: begin again."""
+        """If all that is on a full disk was acknowledged, and there is no room even to forget it: begin again."""
         try:
+            if not self._file.holds_only(chores.done):
+                return
             self._file.wipe()
         except OutboxError as error:
             self._usable = False

@@ -127,6 +127,11 @@ def rig(start: Callable[..., Rig]) -> Rig:
     return start()
 
 
+def ids(rig: Rig) -> list[int]:
+    """The numbers of the readings on disk."""
+    return [number(Outgoing(k.topic, k.payload)) for k in OutboxFile.next(rig.disk, 0, None, MANY, MANY)]
+
+
 def outage(rig: Rig, *numbers: int) -> None:
     """Readings with these numbers come while there is no broker."""
     rig.queue.put([reading("d", n) for n in numbers])
@@ -306,6 +311,28 @@ def test_without_a_disk_readings_are_replayed_from_memory(rig: Rig) -> None:
     rig.disk.full = False
     rig.turns(RETRY + TICK)
     assert (rig.problems, rig.replayed()) == ({}, [])
+
+
+def test_a_full_disk_is_not_wiped_while_something_waits_on_it(rig: Rig) -> None:
+    """However many acknowledgements there are of what is on it no more."""
+    outage(rig, *range(5))
+    up(rig.queue)
+    rig.clock.advance(1)
+    rig.outbox.work()
+    flying = [rig.queue.pop() for _ in range(5)]
+    rig.disk.close()
+    rig.path.unlink()
+    rig.disk.open()
+    up(rig.queue).put([reading("d", n) for n in (10, 11, 12)])
+    rig.turns(LATE + 2 * TICK)
+    assert ids(rig) == [10, 11, 12]
+    for message in flying:
+        assert message is not None
+        rig.queue.acknowledged(message)
+    rig.disk.full = True
+    rig.outbox.work()
+    assert ids(rig) == [10, 11, 12]
+    assert set(rig.problems) == {"outbox_unusable"}
 
 
 def test_a_disk_that_fails_right_after_the_file_was_opened_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

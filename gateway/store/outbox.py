@@ -7,7 +7,7 @@ for the disk (synchronous = FULL; SQLite, "PRAGMA synchronous"): ``keep`` says w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,13 @@ class OutboxFile:
         moved = self._file.start_again(error.message)
         self._count()
         return moved
+
+    def holds_only(self, ids: Collection[int]) -> bool:
+        """Whether there are messages, and all of them have one of these ids; False while the file is not open."""
+        if not 0 < self.count <= len(ids):
+            return False
+        with self._file.transaction() as db:
+            return {number for (number,) in db.execute("SELECT id FROM waiting")} <= set(ids)
 
     def wipe(self) -> None:
         """Begin again with nothing, which needs no room as forgetting one by one does."""
