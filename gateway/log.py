@@ -13,7 +13,7 @@ from typing import TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from gateway.masking import masked
+from gateway.masking import masked_all
 
 
 def configure(stream: TextIO, debug: bool = False) -> None:
@@ -25,7 +25,7 @@ def configure(stream: TextIO, debug: bool = False) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler.setFormatter(
-        _Discreet(
+        structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(stream.isatty())],
         )
@@ -43,25 +43,27 @@ def configure(stream: TextIO, debug: bool = False) -> None:
     )
 
 
-class _Discreet(structlog.stdlib.ProcessorFormatter):
-    """Finished lines without secrets, whatever they stood in, a traceback too."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
-
-
 def _rendering(terminal: bool) -> list[Processor]:
+    """From an event to its line: secrets go while its words are as they were made, before anything is escaped."""
+    discreet: list[Processor] = [structlog.processors.format_exc_info, _discreet]
     if terminal:
         # Plain tracebacks: the fancy ones print local variables, and those may be secrets.
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        return [_printable, console]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [*discreet, _printable, console]
+    return [*discreet, structlog.processors.JSONRenderer()]
+
+
+def _discreet(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Nothing of it shows a secret, a traceback neither."""
+    return {str(key): masked_all(value) for key, value in event.items()}
 
 
 def _printable(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Escapes what could move the cursor: topics and payloads come from anyone."""
-    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _escaped(value, key == "exception") if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _escaped(text: str) -> str:
+def _escaped(text: str, lines: bool = False) -> str:
+    if lines:
+        return "\n".join(map(_escaped, text.split("\n")))
     return text if text.isprintable() else ascii(text)[1:-1]

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 
 from gateway.allow import NAMED
+from gateway.masking import conceal
 from gateway.topics import is_topic, scope_fault
 from gateway.values import shown
 
@@ -169,7 +170,10 @@ def _secret(value: Any, info: ValidationInfo[Place]) -> SecretStr:
 
 
 def secret_file(path: Path) -> SecretStr:
-    """The text of a file that holds a secret, without the end of its line. ValueError says what is wrong with the file."""
+    """The text of a file that holds a secret, without the end of its line; it is concealed.
+
+    ValueError says what is wrong with the file.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)
@@ -180,6 +184,7 @@ def secret_file(path: Path) -> SecretStr:
         raise ValueError(f"{path} is not UTF-8 text") from None
     if not text or len(content) > MAX_SECRET_BYTES:
         raise ValueError(f"{path} is empty or longer than {MAX_SECRET_BYTES} bytes")
+    conceal(text)
     return SecretStr(text)
 
 

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from gateway.log import configure
+from gateway.masking import conceal, forget
 
 
 class Terminal(io.StringIO):
@@ -25,6 +26,7 @@ def _put_back() -> Iterator[None]:
     root = logging.getLogger()
     before = root.level, list(root.handlers)
     yield
+    forget()
     structlog.reset_defaults()
     root.setLevel(before[0])
     root.handlers[:] = before[1]
@@ -92,6 +94,39 @@ def test_a_traceback_shows_no_local_variables(stream):
         log.exception("a driver failed")
     assert "Traceback" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("secret", ["pässwörd-4711", 'ab"cd-4711', r"dom\user-4711", "tab\there-4711", 'pä"ss\\\t-4711'])
+def test_secrets_are_masked_before_anything_is_escaped(terminal: bool, secret: str) -> None:
+    """Not in a sentence, a value, a library's line, an object or a traceback, whatever becomes of its letters there."""
+    conceal(secret)
+    stream = Terminal() if terminal else io.StringIO()
+    log = logged(stream)
+    log.warning("%s does not answer", secret, reason=secret, nested={"in": [secret, {secret: 1}]}, error=OSError(secret))
+    logging.getLogger("some.library").warning("no route to %s", secret)
+    try:
+        _raise(OSError(f"no route to {secret}"))
+    except OSError:
+        log.exception("a driver failed")
+        logging.getLogger("some.library").exception("so did a library")
+    assert stream.getvalue().count("OSError: no route to ***") == 2
+    assert "4711" not in stream.getvalue()
+
+
+def test_a_traceback_can_not_move_the_cursor() -> None:
+    """Its lines stay lines, and control characters in them are shown."""
+    stream = Terminal()
+    log = logged(stream)
+    try:
+        _raise(ValueError("a\x1b[2Jb"))
+    except ValueError:
+        log.exception("a driver failed")
+    assert "\nValueError: a\\x1b[2Jb\n" in stream.getvalue()
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_configuring_again_moves_all_lines():

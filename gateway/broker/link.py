@@ -21,6 +21,7 @@ from gateway.broker.flights import ACK_TIMEOUT, LATE, TICK, Flights
 from gateway.broker.subscription import Subscription
 from gateway.broker.tls import plain_reason
 from gateway.clock import Clock
+from gateway.masking import masked
 from gateway.model import Connected, Disconnected, Event, Message, Outgoing
 from gateway.queues import Source
 from gateway.settings import Broker
@@ -114,7 +115,7 @@ class Link:
     @property
     def reason(self) -> str:
         """Why there is no connection; empty while none was tried or lost."""
-        return self._told or ""
+        return masked(self._told or "")
 
     @property
     def name(self) -> str:

@@ -178,7 +178,8 @@ class TlsFiles:
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.2 or newer, with the peer's certificate and name checked. Raises OSError, ValueError for bad PEM."""
-        context = ssl.create_default_context(cadata=self.ca)
+        # Letters of other alphabets may stand in the comments of PEM; ssl takes a text of ASCII alone.
+        context = ssl.create_default_context(cadata=self.ca and self.ca.encode("ascii", "replace").decode())
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert is not None:
             _load(context, self.cert + "\n" + (self.key or ""))

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.actuator.requests import named_devices
 from gateway.errors import BadRequest, GatewayError
-from gateway.masking import masked
+from gateway.masking import masked, masked_all
 from gateway.model import Masked, Message
 from gateway.payloads import BadPayload, dump, parse, text
 from gateway.store.documents import sha256
@@ -101,7 +101,7 @@ def answer_of(result: Any, error: GatewayError | None, gateway_id: str | None) -
 def error_body(error: GatewayError) -> dict[str, Any]:
     """An error as clients see it, as an answer or inside a result."""
     body: dict[str, Any] = {"code": error.code, "message": cut(masked(error.message))}
-    return body | {"data": error.data} if error.data else body
+    return body | {"data": masked_all(error.data)} if error.data else body
 
 
 def lifetime(message: Message) -> float:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from gateway.errors import ConfigFault
+from gateway.masking import BEGINNING, forms
 from gateway.model import Fault
 from gateway.store.documents import Table
 from gateway.values import cut, shown
@@ -92,7 +93,8 @@ class Faults:
 
     def _fault(self, where: str, message: str, suggestion: str) -> Fault:
         # The beginning of a secret is looked for, as messages cut long values short.
-        if any(secret[:16] in message or secret[:16] in suggestion for secret in self.secrets):
+        hidden = [form[:BEGINNING] for secret in self.secrets for form in forms(secret[:BEGINNING])]
+        if any(form in message or form in suggestion for form in hidden):
             return Fault(where, "can not be used; why is not said, for it would show a secret")
         return Fault(cut(where), cut(message), cut(suggestion))
 

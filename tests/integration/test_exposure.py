@@ -10,17 +10,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.brokers import OwnBroker
 from tests.integration.client import TestClient
-from tests.integration.documents import fake, modbus, register
+from tests.integration.documents import fake, modbus, point, register
 from tests.integration.process import GatewayProcess
 from tests.integration.site import Site
 from tests.integration.waiting import eventually, logged
 
 Gateways = Callable[..., GatewayProcess]
 
-PASSWORD = "canary-of-the-broker-4711"
-SECRET = "canary-of-a-device-0815"
+CANARIES = ("canary-of-the-broker-4711", "canary-of-a-device-0815")
+"""What of the secrets nothing can write in another way, so that it is found wherever a secret is told."""
+PASSWORD, SECRET = (f"pä\"s's\\w\tö/{canary}" for canary in CANARIES)
+"""The broker's password, and a device's: texts that Python, JSON and terminals all write in their own ways."""
+TELLTALE = '''"""A driver that tells its secret, and the broker's password, in all its words."""
+from pathlib import Path
+from gateway.driver import DriverConfig, Rejected, Transient, Unreachable
+from gateway.interfaces.fake import Interface as Fake
+
+class Interface(Fake):
+    class Config(DriverConfig):
+        secret: str
+        other: str
+        reject: frozenset[str] = frozenset()
+        batch: int = 1
+        seed: int = 0
+        timeout_every: int = 0
+        latency: float = 0
+        offline: bool = False
+
+    def _open(self):
+        if self.config.offline:
+            raise Unreachable(self._words())
+        super()._open()
+
+    def _read(self, batch):
+        name = batch.registers[0].name
+        if name in self.config.reject:
+            raise Rejected(self._words(), by=[self._words()])
+        if name == "late":
+            raise Transient(self._words())
+        if name == "bug":
+            raise KeyError(self._words())
+        return super()._read(batch)
+
+    def _words(self):
+        password = Path(self.config.other).read_text()
+        return f"{self.config.secret} {self.config.secret!r} {password} {password!r} {password.encode()}"
+'''
 LISTENS = "0A"
 """The state of a TCP socket that takes connections, in /proc/net/tcp (proc_net_tcp.txt of the kernel)."""
 
@@ -72,8 +111,8 @@ def test_a_port_would_be_seen() -> None:
         assert [port for port in ports if not any(address.endswith(port) for address in found)] == []
 
 
-def hostile() -> dict[str, dict[str, Any]]:
-    """Device configs that try to have a secret told: where a number belongs, as an address, under another name, ..."""
+def hostile(secrets: Path) -> dict[str, dict[str, Any]]:
+    """Device configs that try to have a secret told: where a number belongs, as an address, by a driver's words, ..."""
     secret = {"secret": "device.canary"}
     drivers: dict[str, dict[str, Any]] = {
         "host": {"device_address": secret},
@@ -95,12 +134,31 @@ def hostile() -> dict[str, dict[str, Any]]:
     configs["elsewhere"] = modbus(9) | {"timezone": secret, "registry_config": [register("r", 0, Notes=secret)]}
     configs["seed"] = fake(driver={"seed": secret})
     configs["bacnet"] = {"driver_type": "bacnet", "driver_config": {"device_address": secret, "device_id": 1}}
+    for name in ("refused", "late", "bug", "away"):
+        driver = {
+            "secret": secret,
+            "other": str(secrets / "mqtt-password"),
+            "reject": ["refused"],
+            "offline": name == "away",
+        }
+        configs[name] = {"driver_type": "telltale", "driver_config": driver, "registry_config": [point(name), point("r")]}
     configs["lines"] = {"driver_type": "serial", "driver_config": {"host": secret, "port": secret}}
     return configs
 
 
-def test_secrets_are_told_nowhere(own_broker: Callable[..., OwnBroker], site: Site, tmp_path: Path) -> None:
-    """Whatever configs do with a secret, it is in no message, log or file of state; nor is the broker's password."""
+@pytest.fixture
+def telltale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver ``telltale`` is installed for the gateways of the test."""
+    info = tmp_path / "telltale-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: telltale\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[gateway.interfaces]\ntelltale = telltale:Interface\n")
+    (tmp_path / "telltale.py").write_text(TELLTALE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_secrets_are_told_nowhere(own_broker: Callable[..., OwnBroker], site: Site, tmp_path: Path, telltale: None) -> None:
+    """Whatever configs and drivers do with a secret, it is in no message, log or file of state; nor is the password."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name, text in (("mqtt-password", PASSWORD), ("device.canary", SECRET)):
@@ -110,19 +168,23 @@ def test_secrets_are_told_nowhere(own_broker: Callable[..., OwnBroker], site: Si
     client = site.connect(url=broker.url)
     login = {"url": str(broker.url), "username": "edge", "password": {"secret": "mqtt-password"}}
     edge = site.gateway(broker=login, credentials_dir=str(secrets))
-    configs = hostile()
+    edge.expects_traceback = True
+    configs = hostile(secrets)
     for name, config in configs.items():
         client.publish(f"config/devices/C/B/{name}", config, retain=True)
     for name in configs:
         client.status(f"C/B/{name}")
         client.request(f"rpc/mallory/get_point/C/B/{name}/r")
+        client.request(f"rpc/mallory/get_point/C/B/{name}/{name}")
         client.request(f"rpc/mallory/set_point/C/B/{name}/r", "1")
+    assert client.status("C/B/away", state="offline")["reason"]["message"].count("***") == 5
     time.sleep(1)  # for what is told a while later
     edge.stop()
     told = [f"{m.topic} {m.payload!r}" for m in client.messages("#")]
     kept = [f"{path}: {path.read_bytes()!r}" for path in edge.directory.rglob("*") if path.is_file()]
     assert len(told) > len(configs)
-    for canary in (PASSWORD, SECRET):
+    assert "KeyError" in edge.log_text()
+    for canary in CANARIES:
         assert [words for words in (*told, *kept) if canary in words] == []
 
 

@@ -218,14 +218,16 @@ def _greet(listener: socket.socket, context: ssl.SSLContext, times: int) -> None
             connection.close()
 
 
-@pytest.mark.parametrize(("key", "text"), [("ca", "nonsense"), ("cert", "nonsense")])
+@pytest.mark.parametrize(("key", "text"), [("ca", "nonsense"), ("cert", "nonsense"), ("ca", "nönsense")])
 def test_pem_that_is_none_is_a_fault(authority: Authority, key: str, text: str) -> None:
     """Text that holds no certificate is found without a network, and named by its key."""
     keys = tls_keys(authority) | {key: text}
     with pytest.raises(ConfigFault, match="PEM text can not be used") as raised:
         interface_of(802, **keys).check()
     assert raised.value.where == key
-    interface_of(802, **tls_keys(authority)).check()
+    keys = tls_keys(authority)
+    interface_of(802, **keys).check()
+    interface_of(802, **keys | {"ca": f"# the café's authority\n{keys['ca']}"}).check()
 
 
 # --- several devices on one endpoint ---
