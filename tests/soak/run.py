@@ -17,7 +17,7 @@ from tests.integration.waiting import PATIENCE
 from tests.soak.checker import Verdict, at_rest, judge, missing
 from tests.soak.faults import Faults
 from tests.soak.report import Memory, Report
-from tests.soak.stage import Stage
+from tests.soak.stage import INTERVAL, Stage
 from tests.soak.traffic import Book, User
 
 USERS = 6
@@ -27,6 +27,12 @@ SETTLE = 60.0 * PATIENCE
 
 SHORT = 60.0
 """Runs below these seconds have their faults closer together."""
+DAY = 8_640 * INTERVAL
+"""Seconds in which each device is polled as often as in a day at a poll every 10 s: of so long a run memory is judged."""
+KILLS = 600.0
+"""Seconds in which gateways are killed, and no longer than the first half: a new process takes a while to warm up."""
+MOST_GROWTH = 0.2
+"""MiB for each hour of such a day, in the later half."""
 
 
 class Soak:
@@ -72,7 +78,7 @@ class Soak:
 
     def _storm(self) -> Faults:
         stage, begun = self._stage, time.monotonic()
-        faults = Faults(stage, self._book, random.Random(self._seed), kill_until=begun + self._seconds / 2)
+        faults = Faults(stage, self._book, random.Random(self._seed), kill_until=begun + min(KILLS, self._seconds / 2))
         units = [[unit for unit in stage.units if unit % USERS == number] for number in range(USERS)]
         users = [User(stage, self._book, number, own, self._seed) for number, own in enumerate(units) if own]
         for user in users:
@@ -127,6 +133,8 @@ class Soak:
         for name, (threads, files, _) in self._stage.usage().items():
             verdict.check("threads as at the start", threads == before[name][0], (name, before[name][0], threads))
             verdict.check("open files as at the start", files == before[name][1], (name, before[name][1], files))
+            growth = self._memory[name].slope * DAY / 3600 / 24
+            verdict.check("memory is flat", self._seconds < DAY or growth <= MOST_GROWTH, (name, growth))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
