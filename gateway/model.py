@@ -185,8 +185,9 @@ class Message:
 class Outgoing:
     """A message to publish.
 
-    ``until`` (boot clock) is how long it is worth sending when the connection breaks first; 0 is not at all. ``replay`` is
-    the payload that goes to ``replay_topic`` instead when the reading could not be sent in time.
+    ``until`` (boot clock) is how long it is worth sending when the connection breaks first; 0 is not at all. One that is
+    ``expendable`` is not worth sending later in any case, and goes first when too much waits. ``replay`` is the payload
+    that goes to ``replay_topic`` instead when the reading could not be sent in time.
     """
 
     topic: str
@@ -198,6 +199,7 @@ class Outgoing:
     content_type: str | None = None
     user: tuple[tuple[str, str], ...] = ()
     until: float = 0.0
+    expendable: bool = False
     replay_topic: str | None = None
     replay: bytes | None = None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.model import Message, Outgoing
 from gateway.rpc import jsonrpc
-from gateway.rpc.calls import ByTopic, Malformed, Request
+from gateway.rpc.calls import WRITING, ByTopic, Malformed, Request
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.errand import Errand
 from gateway.rpc.replies import JsonRpcPost, Post, Reply
@@ -64,13 +64,15 @@ class Arrivals:
         requester = self._topics.bare_requester(message.topic)
         if requester is not None:
             found, batch = jsonrpc.requests(message, requester)
-            collector = JsonRpcPost(self._post(message, requester, self._topics.replies(requester)), found, batch)
+            post = self._post(message, requester, self._topics.replies(requester), found)
+            collector = JsonRpcPost(post, found, batch)
             return [(request, collector.reply(index, request)) for index, request in enumerate(found)]
         named = self._topics.request(message.topic)
         if named is None:
             return []  # nothing that we asked for: no requester and method in it
-        post = self._post(message, named[0], self._topics.default_reply(*named))
-        return [(ByTopic(message, *named), post.plain)]
+        request = ByTopic(message, *named)
+        post = self._post(message, request.requester, self._topics.default_reply(*named), [request])
+        return [(request, post.plain)]
 
     def _is_for_us(self, request: Request) -> bool:
         device = request.device if len(request.target) < 2 else ()
@@ -79,9 +81,10 @@ class Arrivals:
         listed = request.devices
         return not listed or any(map(self._in_scope, listed))
 
-    def _post(self, message: Message, requester: str, usual: str) -> Post:
+    def _post(self, message: Message, requester: str, usual: str, requests: Sequence[Request]) -> Post:
         asked = message.response_topic
-        return Post(message, asked if asked and self._may_reply(requester, asked) else usual, self._put)
+        reads = WRITING.isdisjoint(request.method for request in requests)
+        return Post(message, asked if asked and self._may_reply(requester, asked) else usual, reads, self._put)
 
     def _may_reply(self, requester: str, topic: str) -> bool:
         return self._topics.may_reply(requester, topic, self._reply_anywhere)

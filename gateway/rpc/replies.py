@@ -19,11 +19,12 @@ Reply = Callable[[Answer | None, bool], None]
 
 
 class Post:
-    """Publishes the answer to a message: with its QoS and correlation data, to ``topic``."""
+    """Publishes the answer to a message: with its QoS and correlation data, to ``topic``; ``reads``: it changes nothing."""
 
-    def __init__(self, message: Message, topic: str, put: Callable[[Outgoing], None]) -> None:
+    def __init__(self, message: Message, topic: str, reads: bool, put: Callable[[Outgoing], None]) -> None:
         self._message = message
         self._topic = topic
+        self._reads = reads
         self._put = put
 
     def send(self, body: bytes, code: str, duplicate: bool) -> None:
@@ -37,6 +38,7 @@ class Post:
                 content_type="application/json",
                 user=(("status", code), *((("duplicate", "true"),) if duplicate else ())),
                 until=self._message.received + lifetime(self._message) + GRACE,
+                expendable=self._reads,
             )
         )
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
 
 import pytest
 
+from gateway.queues import MIB, READS_LIMIT
 from gateway.topics import path_fault
 from tests.integration.client import TestClient
 from tests.integration.documents import fake, point
-from tests.integration.fastclient import flood
+from tests.integration.fastclient import PORTIONS, flood
+from tests.integration.proxy import Proxy
 from tests.integration.site import Site
 from tests.integration.test_cycles import memory
 from tests.integration.waiting import PATIENCE, scaled
@@ -82,6 +85,24 @@ def test_a_flood_disturbs_nobody_else(client: TestClient, path: str, house: Site
     assert revert["outcome"] == "ok"
     assert -0.1 < _seconds(revert["timestamp"]) - _seconds(held["until"]) < 1.0 * PATIENCE
     watcher.publish(f"config/devices/{path}", b"", retain=True)
+
+
+def test_what_a_broker_does_not_take_is_bounded(site: Site, proxy: Callable[[int], Proxy]) -> None:
+    """Long answers to 200 requests a second, on a link whose other end takes nothing, cost little; later all is well."""
+    way = proxy(site.broker.url.port)
+    edge, watcher = site.gateway(url=str(way.url)), site.connect()
+    rows = [point(f"p{number}", Notes="x" * 150) for number in range(800)]
+    watcher.publish("config/devices/C/B/Big", fake(*rows, interval=60), retain=True)
+    watcher.online("C/B/Big")
+    before = memory(edge, "VmHWM")
+    way.hold("up")
+    topics = [f"{site.prefix}/rpc/viewer{number}/list_points/C/B/Big" for number in range(4)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda topic: flood(site.broker.url, topic, b"", PORTIONS, 6.0), topics))
+    assert memory(edge, "VmHWM") - before < GROWTH + READS_LIMIT / MIB
+    assert "the oldest are dropped" in edge.log_text()
+    way.release()
+    assert watcher.request("rpc/bob/ping").result == "pong"
 
 
 @pytest.mark.parametrize("named", NAMES)

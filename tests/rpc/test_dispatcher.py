@@ -119,7 +119,20 @@ def test_a_success_has_the_shape_of_the_contract(rig: Rig) -> None:
         content_type="application/json",
         user=(("status", "ok"),),
         until=rig.clock.now() + 10 + GRACE,
+        expendable=True,
     )
+
+
+def test_only_answers_to_who_reads_may_be_dropped_first(rig: Rig) -> None:
+    """The answer to a write is worth more, and so is that to a batch with a write in it."""
+    calls = [{"jsonrpc": "2.0", "method": method, "id": 1, "params": {}} for method in ("ping", "get_point", "set_point")]
+    rig.ask("rpc/alice/ping")
+    rig.ask("rpc/alice/set_point/C/B/D/t", b"1")
+    rig.ask("rpc/alice", json.dumps(calls[:2]).encode())
+    rig.ask("rpc/alice", json.dumps(calls).encode())
+    for call in rig.calls:
+        call.ticket.finish(1.0)
+    assert [answer.expendable for answer in rig.out] == [True, False, True, False]
 
 
 def test_a_failure_has_the_shape_of_the_contract(rig: Rig) -> None:
