@@ -269,10 +269,11 @@ class Board:
             self._owned_by_other = paths
             self.tell_gateway()
 
-    def displaced(self) -> None:
+    def displaced(self, reason: str) -> None:
         """Another process has our id: nothing goes out any more."""
         with self._lock:
             self._displaced, self._open = True, False
+            self._problems["displaced"] = reason
 
     @property
     def health(self) -> str:

@@ -188,11 +188,16 @@ class Coordinator:
             heard = self._handle(*self._events.popleft()) or heard
         now = self._clock.now()
         if not self._order.booted and now >= self._boot_at and not self._control.connected:  # connected, the order counts
-            self._order.boot()
+            self._boot()
         if now >= self._next_stats:
             self._next_stats = now + STATS_INTERVAL
             self._tell_stats()
         return heard
+
+    def _boot(self) -> None:
+        """No broker has come in time; but while it is open whether somebody else has our id, the devices may be theirs."""
+        if not self._identity.in_doubt:
+            self._order.boot()
 
     def _handle(self, sender: str, event: Event | Learned | str) -> bool:
         match sender, event:
@@ -235,6 +240,7 @@ class Coordinator:
     def _message(self, message: Message) -> None:
         if message.topic == self._topics.sentinel():
             self._replay.heard(message)
+            self._identity.asked(message)
         elif (path := self._topics.config_path(message.topic)) is not None:
             self._config_message(path, message)
         elif (leased := self._topics.leased_device(message.topic)) is not None:

@@ -106,10 +106,8 @@ class Health:
     def _sentence(self) -> str:
         """What there is and what is missing, for people."""
         devices = ", ".join(f"{count} {state}" for state, count in self._board.counts().items()) or "no devices"
-        broker = self._broker()
+        broker = None if self._board.health == "displaced" else self._broker()
         missing = [f"no connection to the broker: {broker}"] if broker else []
-        if self._board.health == "displaced":
-            missing = ["displaced: another process has this gateway's id"]
         return "; ".join([devices, *missing, *self._board.problems().values()])[:1000]
 
     def _write(self, state: str) -> None:

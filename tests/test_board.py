@@ -268,9 +268,9 @@ def test_a_status_tells_the_newest_reading_as_of_its_message(board: Board, out: 
 
 def test_a_displaced_gateway_says_nothing_more(board: Board, out: Out, clock: FakeClock) -> None:
     """The topics belong to the other process now, also at the stop."""
-    board.displaced()
+    board.displaced("another process has our id")
     board.status(PATH, online(clock))
     board.problem("x", "y")
     board.stopped()
     assert out.take() == {}
-    assert board.health == "displaced"
+    assert (board.health, board.problems()["displaced"]) == ("displaced", "another process has our id")

@@ -123,10 +123,11 @@ def test_problems_are_no_reason_to_restart(rig: Rig) -> None:
 
 def test_a_displaced_gateway_lives_on(rig: Rig) -> None:
     """A restart would only displace the other process."""
-    rig.board.displaced()
+    rig.board.displaced("displaced: another process has this gateway's id")
     rig.link.connected = False
     assert rig.look() == {"WATCHDOG": "1", "STATUS": "no devices; displaced: another process has this gateway's id"}
     assert rig.fault() is None
+    assert rig.fault(strict=True) is not None
 
 
 def test_a_report_that_is_not_renewed_does_not_count(rig: Rig) -> None:

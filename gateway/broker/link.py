@@ -70,7 +70,7 @@ class Link:
         self._source = source
         self._on_event = on_event
         self._clock = clock
-        self._beat = Outgoing(marker, b'{"nonce":"mark"}')
+        self._beat = Outgoing(marker, b'{"mark":true}')
         self._will = will
         self._gate = gate
         self._linger = linger

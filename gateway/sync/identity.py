@@ -1,4 +1,9 @@
-"""One process per id: our own retained status on the broker says whether another one has begun later."""
+"""One process per id: our own status on the broker says whether another one has begun later, and an answer that it lives.
+
+What is retained may be of a process that is dead: when the power fails for a gateway and its broker together, nobody tells
+a Will. So a retained status alone keeps nobody out. Whoever looks publishes to the sentinel's topic, and a process that runs
+hears that by its control link and tells its status again.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,15 @@ from gateway.board import Board
 from gateway.broker import Subscription
 from gateway.model import Message
 from gateway.ownership import displaced
-from gateway.sync.replayer import Replayer
+from gateway.sync.replayer import QUIET, Replayer
 from gateway.topics import Topics
 
 log = structlog.get_logger()
+
+ASKS = 5
+"""How often a process that began later is asked for a sign of life before it counts as dead."""
+ANSWER = 1.0
+"""Seconds of silence after each time: one that runs answers within milliseconds."""
 
 
 class Identity:
@@ -34,8 +44,9 @@ class Identity:
         self._board = board
         self._displace = displace
         self._gate = False
-        self._checking = False
         self._seen: dict[str, Any] = {}
+        self._unanswered = 0
+        self.in_doubt = False
         self.displaced = False
 
     def let_in(self) -> bool:
@@ -48,15 +59,23 @@ class Identity:
         self._gate = False
 
     def check(self) -> bool:
-        """Read our status, and open the gate if nobody newer has our id; whether the broker lets us read back."""
-        self._seen, self._checking = {}, True
-        whole = self._replay.run([Subscription(self._topics.gateway_status(), qos=0)], quiet=0)
-        self._checking = False
-        self._board.problem("no_sentinel", None if whole else _no_sentinel(self._topics.sentinel()))
-        if displaced(self._ours, self._seen):
-            self._give_way()
-        else:
-            self._gate = True
+        """Read our status, and open the gate if nobody newer has our id; whether the broker lets us read back.
+
+        While somebody newer is asked for a sign of life we are ``in_doubt``. What is cut short does not count as unanswered,
+        but all connections do together: of several processes that wait for a dead one each cuts the others short.
+        Raises LinkLost.
+        """
+        self._seen = {}
+        whole = self._look(QUIET)
+        try:
+            while self._newer() and self._unanswered < ASKS:
+                self.in_doubt = True
+                self._look(ANSWER)
+                self._unanswered += 1
+        finally:
+            self.in_doubt = False
+        if not self.displaced:
+            self._pass()
         return whole
 
     def heard(self, message: Message) -> None:
@@ -65,13 +84,34 @@ class Identity:
             self._replay.heard(message)
         elif message.topic == self._topics.gateway_status():
             self._seen = _object(message.payload)
-            if not self._checking and not self.displaced and displaced(self._ours, self._seen):
+            if self._newer() and not message.retain:
                 self._give_way()
+
+    def asked(self, message: Message) -> None:
+        """A message on the sentinel's topic, by the control link: who looks for another process shall see that we live."""
+        nonce = _object(message.payload).get("nonce")
+        if isinstance(nonce, str) and not nonce.startswith(self._ours[1]) and not self.displaced:
+            self._board.tell_gateway(early=True)
+
+    def _newer(self) -> bool:
+        return not self.displaced and displaced(self._ours, self._seen)
+
+    def _look(self, quiet: float) -> bool:
+        whole = self._replay.run([Subscription(self._topics.gateway_status(), qos=0)], quiet)
+        self._board.problem("no_sentinel", None if whole else _no_sentinel(self._topics.sentinel()))
+        return whole
+
+    def _pass(self) -> None:
+        if self._newer():
+            log.warning(
+                "a newer process of this id is retained as online, but answers nothing: it is dead", other=self._seen
+            )
+        self._gate, self._unanswered = True, 0
 
     def _give_way(self) -> None:
         log.error("displaced: another process with this gateway id began later; this one goes idle", other=self._seen)
         self._gate, self.displaced = False, True
-        self._board.displaced()
+        self._board.displaced(_words(str(self._seen["started"])))
         self._displace()
 
 
@@ -85,3 +125,10 @@ def _object(payload: bytes) -> dict[str, Any]:
 
 def _no_sentinel(topic: str) -> str:
     return f'what we publish to "{topic}" does not come back: the broker must let us write and read it (see the ACL sample)'
+
+
+def _words(started: str) -> str:
+    return (
+        f"displaced: another process with this gateway's id began later (at {started} by its clock) and runs its devices; "
+        "stop the one that is too many, and restart this one if it is to run"
+    )

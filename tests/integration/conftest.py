@@ -17,8 +17,9 @@ from tests.integration.client import Received, TestClient
 from tests.integration.process import GatewayProcess
 from tests.integration.proxy import proxy
 from tests.integration.site import Site
+from tests.integration.wallclock import set_clock
 
-__all__ = ["broker", "own_broker", "proxy", "pytest_report_header"]
+__all__ = ["broker", "own_broker", "proxy", "pytest_report_header", "set_clock"]
 
 LOG_SHOWN = 10_000
 _numbers = count()

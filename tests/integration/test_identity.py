@@ -54,8 +54,13 @@ def test_a_second_process_with_the_same_id_displaces_the_first(
     mark = client.mark()
     second = site.gateway("edge", url=str(broker.url))
     logged(first, "displaced", 15)
-    eventually(lambda: len(client.messages(f"gateways/{second.id}/status", after=mark)) > 1, "the second is online")
+    was = instance(client, first)
+    client.wait_for(f"gateways/{second.id}/status", lambda m: m.json.get("instance", was) != was, after=mark)
     client.reading("C/B/D", after=client.mark())
+    time.sleep(1)  # to notice it, should the first one's last attempt have cut the second one's data link
+    eventually(
+        lambda: [e for e in second.log_lines() if "client_id" in e][-1]["event"].startswith("connected"), "it is back"
+    )
     began = {each: each.log_lines()[0]["timestamp"] for each in (first, second)}
     assert began[first] < began[second]
     before = broker.connects(first.id), broker.connects(f"{first.id}.data")
@@ -139,3 +144,58 @@ def test_processes_that_start_together_leave_one(own_broker: Callable[..., OwnBr
     before = broker.connects(name), broker.connects(f"{name}.data")
     assert 4 < rate(client, "C/B/D", 6) < 6
     assert (broker.connects(name), broker.connects(f"{name}.data")) == before
+
+
+def test_a_power_cut_and_an_earlier_clock_leave_nobody_idle(
+    own_broker: Callable[..., OwnBroker], site: Site, set_clock: Callable[[int], None]
+) -> None:
+    """Broker and gateway die together, so what the broker kept says that the dead process is online, and began later."""
+    broker = own_broker()
+    client = site.connect(url=broker.url)
+    edge = site.gateway("edge", url=str(broker.url))
+    client.publish("config/devices/C/B/D", fake(), retain=True)
+    client.online("C/B/D")
+    first = instance(client, edge)
+    broker.save()
+    broker.kill()
+    edge.kill()
+    set_clock(-600)  # as it was last saved: a machine without a clock that runs on
+    broker.start()
+    client = site.connect(url=broker.url)
+    begun = time.monotonic()
+    edge.start()
+    newer = client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json.get("instance", first) != first, 20 * PATIENCE)
+    assert newer.json["started"] < client.messages(f"gateways/{edge.id}/status")[0].json["started"]
+    client.reading("C/B/D", after=client.mark())
+    took = time.monotonic() - begun
+    print(f"readings {took:.1f} s after the start")
+    assert took < 12 * PATIENCE
+    assert client.request("rpc/ops/set_point/C/B/D/n", "3").result == 3.0
+    assert "displaced" not in edge.log_text()
+
+
+def test_a_process_with_an_earlier_clock_leaves_a_living_one_alone(
+    own_broker: Callable[..., OwnBroker], site: Site, meter: Meter, set_clock: Callable[[int], None]
+) -> None:
+    """Who began later by the clock tells that it lives, and goes on; the other asks its devices nothing, and says why."""
+    broker = own_broker()
+    client = site.connect(url=broker.url)
+    first = site.gateway("edge", url=str(broker.url))
+    client.publish("config/devices/C/B/M", meter.config, retain=True)
+    client.online("C/B/M")
+    name, began = first.id, instance(client, first)
+    set_clock(-600)
+    second = site.gateway("edge", url=str(broker.url))
+    logged(second, "displaced", 15)
+    assert broker.connects(name) == 1
+    assert client.request("rpc/ops/get_point/C/B/M/r").result == 7
+    eventually(lambda: broker.connects(f"{name}.data") >= 3, "the first one's readings go out again")
+    assert rate(client, "C/B/M", 3) > 4
+    assert {m.json.get("instance") for m in client.messages(f"gateways/{name}/status")} <= {began, None}
+
+    def told() -> list[str]:
+        report = healthfile.read([second.directory / "state"]) or {}
+        return [problem["code"] for problem in report.get("problems", ()) if report["health"] == "displaced"]
+
+    eventually(lambda: told() == ["displaced"], "it says so where one looks", 10)
+    assert first.stop() == second.stop() == 0

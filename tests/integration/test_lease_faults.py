@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +18,6 @@ from tests.integration.waiting import PATIENCE, eventually, logged, scaled
 
 Gateways = Callable[..., GatewayProcess]
 D = "C/B/D"
-SHIM = Path(__file__).with_name("wallclock.c")
 HOUR, TEN_YEARS = 3600, 10 * 366 * 24 * 3600
 
 
@@ -119,25 +115,6 @@ def test_another_connection_is_given_back_through_the_old_one(client: TestClient
         client.request(f"rpc/ops/release_lease/{D}")
         given_back(other, 8, 10)
         assert plant.values(10) == [5, 10]
-
-
-@pytest.fixture
-def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets the wall clock of gateways that are started from now on, in seconds beside the true time."""
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc, to make what shifts a process's clock: apt install gcc libc6-dev")
-    library, offset = tmp_path / "wallclock.so", tmp_path / "offset"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, SHIM], check=True)
-    offset.write_text("0")
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("WALL_OFFSET", str(offset))
-
-    def set_clock(seconds: int) -> None:
-        fresh = tmp_path / "offset.new"
-        fresh.write_text(str(seconds))
-        fresh.replace(offset)
-
-    return set_clock
 
 
 def settled(client: TestClient, plant: Plant) -> None:

@@ -36,6 +36,8 @@ class FakeBroker:
         self.reads_back = True
         self.has_room = True
         """Whether it has room for all when nobody reads."""
+        self.answer: Message | None = None
+        """What another process with our id says live when it hears our sentinel."""
 
     def put(self, topic: str, payload: Any) -> None:
         """Retain a message; text, bytes or JSON."""
@@ -67,6 +69,8 @@ class FakeLink:
         cut = self.broker.cuts.intersection(names) or (hold and not self.broker.has_room)
         if then is not None and self.broker.reads_back and not cut:
             self.hear(Message(then.topic, then.payload))
+        if then is not None and self.broker.answer:
+            self.hear(self.broker.answer)
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """Hear no more of these."""

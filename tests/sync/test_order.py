@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from gateway.model import Message
 from gateway.store.state import StoredDevice
 from gateway.sync.configs import FEW, SMALL
 from gateway.sync.order import RESYNC, RESYNC_CUT
-from tests.sync.rig import NEWER, FakeBroker, Rig
+from tests.sync.rig import FakeBroker, Rig
 from tests.test_manager import LINKED, config, csv
 
 CONFIG = "config/devices/C/B/"
@@ -58,29 +56,6 @@ def test_a_device_that_the_broker_does_not_have_runs_on_as_an_orphan(rig: Rig, b
     rig.connect()
     assert sorted(rig.fleet.paths()) == ["C/B/D", "C/B/E"]
     assert "C/B/D" in rig.problems()["orphans"]
-
-
-def test_somebody_newer_with_our_id_keeps_us_out(rig: Rig, broker: FakeBroker) -> None:
-    """The control link is not let in, nothing runs, and the loop does not spin."""
-    broker.put(STATUS, NEWER)
-    rig.disk.devices["C/B/D"] = StoredDevice("C/B/D", config(), "edge-1", {}, 0.0)
-    rig.manager.load(lambda path: True)
-    rig.connect()
-    rig.turn()
-    assert not rig.control.connected
-    assert rig.doors == ["hold", "leave"]
-    assert rig.fleet.paths() == []
-    assert rig.coordinator._pause() > 0.5
-
-
-def test_somebody_newer_who_comes_later_displaces_us(rig: Rig, broker: FakeBroker) -> None:
-    """We hear of it on the data link, once."""
-    rig.connect()
-    for state in ("online", "offline"):
-        rig.data.hear(Message(STATUS, json.dumps({**NEWER, "state": state}).encode()))
-        rig.turn(1)
-    assert rig.doors.count("leave") == 1
-    assert rig.board.health == "displaced"
 
 
 def test_a_broker_that_we_may_not_read_is_told(rig: Rig, broker: FakeBroker) -> None:
