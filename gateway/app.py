@@ -23,7 +23,7 @@ from gateway.board import Board, will_payload
 from gateway.broker import Link
 from gateway.catalog import Catalog
 from gateway.claims import Claims
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock, SystemClock, boot
 from gateway.coordinator import Coordinator
 from gateway.dataqueue import DataQueue
 from gateway.exposure import in_the_clear, open_broker, open_secrets
@@ -80,7 +80,7 @@ class Gateway:
         self.control_queue = ControlQueue(clock)
         self.data_queue = DataQueue(clock)
         self.board = Board(topics, clock, self.control_queue.put, instance, settings.scope)
-        outbox_file = OutboxFile(settings.state_dir / "outbox.db")
+        outbox_file = OutboxFile(settings.state_dir / "outbox.db", clock, boot())
         self.outbox = Outbox(settings.outbox, outbox_file, self.data_queue, clock, self.board.problem)
         self.publisher = Publisher(
             topics, self.data_queue, self.board, lambda learned: self.coordinator.hear("device", learned)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -33,6 +34,14 @@ class SystemClock:
     def wall(self) -> float:
         """Seconds since 1970-01-01T00:00Z."""
         return time.time()
+
+
+def boot() -> bytes:
+    """What tells this boot of the machine from others; empty where the system does not say it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""
 
 
 def rfc3339(wall: float) -> str:

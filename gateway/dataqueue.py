@@ -104,7 +104,7 @@ class DataQueue:
 
     def _put(self, message: Outgoing, now: float) -> None:
         self._number += 1
-        entry = Entry(message, self._number, now, self._clock.wall(), live=self._connected)
+        entry = Entry(message, self._number, now, now, live=self._connected)
         if not (entry.live or entry.replayable):
             self.not_kept += 1
             return

@@ -9,15 +9,14 @@ from gateway.store.outbox import Kept, Refused
 
 OVERHEAD = 600
 """What a message takes in memory beside its payload, about, in bytes."""
-CREDIBLE = 1_700_000_000.0
-"""Wall clock seconds before which the clock was not set yet: how old a reading of that time is is not known."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
     """One message. ``number`` grows in the order of coming; it is 0 for what was read from disk.
 
-    ``row`` is its id on disk, 0 if it is not there. ``live``: to be sent, or sent, as it came. ``queued``: it waits for the
+    ``at`` and ``taken`` are boot clock seconds: since when it waits here, and when it came into being. ``row`` is its id on
+    disk, 0 if it is not there. ``live``: to be sent, or sent, as it came. ``queued``: it waits for the
     disk. ``over``: nobody needs it any more.
     """
 
@@ -46,8 +45,7 @@ class Entry:
         """As it stands on disk under this id: on its replay topic, marked."""
         assert self.message.replay_topic is not None
         assert self.message.replay is not None
-        taken = self.taken if self.taken > CREDIBLE else 0.0
-        return Kept(number, self.message.replay_topic, b'{"replayed":true,' + self.message.replay[1:], taken)
+        return Kept(number, self.message.replay_topic, b'{"replayed":true,' + self.message.replay[1:], self.taken)
 
 
 @dataclass(slots=True)

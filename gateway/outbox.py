@@ -12,7 +12,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.dataqueue import KEEP_BYTES, DataQueue
-from gateway.entry import CREDIBLE, Chores
+from gateway.entry import Chores
 from gateway.settings import Outbox as Bounds
 from gateway.store.outbox import Kept, OutboxError, OutboxFile
 from gateway.store.sqlite import MovedAside, is_passing
@@ -33,6 +33,8 @@ SYNC = 1.0
 """Seconds between two commits that wait for the disk: what a loss of power may cost."""
 DISK_PATIENCE = 60.0
 """Seconds that the disk may take before the thread counts as hanging: a worn one stands still for long, and nobody waits."""
+OPENING = 600.0
+"""The same while a file is opened or begun anew: what is whole in a damaged one is copied, up to ``max_bytes`` of it."""
 AGE_CHECK = 60.0
 REFUSED_WITHIN = 600.0
 """Seconds for which a refusal is told as a problem; also how long refused messages may wait to be set aside."""
@@ -83,7 +85,7 @@ class Outbox:
             "on_disk": self._file.count,
             "disk_bytes": self._file.bytes,
             "replayed": self._queue.replayed,
-            "dropped": self.dropped + self._queue.dropped,
+            "dropped": self.dropped + self._queue.dropped + self._file.lost,
             "not_kept": self._queue.not_kept,
             "refused_by_broker": self._queue.refusals,
         }
@@ -157,6 +159,7 @@ class Outbox:
 
     def _open(self) -> None:
         if not self._usable:
+            self._worker.pulse.due = self._clock.now() + OPENING
             self._moved(self._file.open())
             self._usable = True
         if self._base is None:
@@ -178,9 +181,9 @@ class Outbox:
         self._problem("outbox_unusable", None)
 
     def _trim(self, now: float) -> None:
-        wall, oldest = self._clock.wall(), 0.0
-        if now - self._aged_at >= AGE_CHECK and wall > CREDIBLE:
-            self._aged_at, oldest = now, wall - self._settings.max_age
+        oldest = float("-inf")
+        if now - self._aged_at >= AGE_CHECK:
+            self._aged_at, oldest = now, now - self._settings.max_age
         try:
             self.dropped += self._file.trim(self._settings.max_bytes, oldest)
         except OutboxError as error:
@@ -188,10 +191,11 @@ class Outbox:
 
     def _failed(self, error: OutboxError, now: float) -> None:
         """The disk is tried again in a while; a damaged file is moved aside at once."""
+        self._worker.pulse.due = now + OPENING
         try:
             moved = self._file.start_again(error)
         except OutboxError as worse:
-            error, moved = worse, None
+            error, moved, self._usable = worse, None, False
         if moved is not None:
             self._moved(moved)
             return
@@ -204,6 +208,7 @@ class Outbox:
     def _moved(self, moved: MovedAside | None) -> None:
         if moved is not None:
             self._cursor = 0
+            self._problems.discard("outbox_set_aside")  # each is told
             self._problem("outbox_set_aside", f"{moved.reason}; it is kept as {moved.path.name}")
 
     # ---- replays

@@ -70,6 +70,7 @@ class Rig:
     def __init__(self, folder: Path, clock: FakeClock, **bounds: float) -> None:
         self.clock = clock
         self.path = folder / "outbox.db"
+        self.boot = b"first"
         self.bounds = Bounds(**bounds)  # type: ignore[arg-type]
         self.problems: dict[str, str] = {}
         self.begin()
@@ -77,7 +78,7 @@ class Rig:
     def begin(self) -> None:
         """A process starts."""
         self.queue = DataQueue(self.clock)
-        self.disk = Disk(self.path)
+        self.disk = Disk(self.path, self.clock, self.boot)
         self.outbox = Outbox(self.bounds, self.disk, self.queue, self.clock, self.tell)
         self.outbox.work()
 
@@ -261,22 +262,39 @@ def test_of_too_many_bytes_the_oldest_are_dropped_counted_and_told(start: Callab
 
 
 def test_what_is_too_old_is_dropped(start: Callable[..., Rig], clock: FakeClock) -> None:
-    """By the age that the setting allows; but what was taken before the clock was set is of no known age."""
+    """By the age that the setting allows, restarts of the gateway and pauses between them included."""
     rig = start(max_age=3600)
     outage(rig, 1)
     clock.advance(1800)
+    rig.crash()
     outage(rig, 2)
+    rig.disk.close()
     clock.advance(1801 + AGE_CHECK)
-    rig.outbox.work()
+    rig.begin()
     assert rig.outbox.counts()["dropped"] == 1
-    now = clock.wall()
-    clock.set_wall(1000.0)
+    clock.advance(1800 + AGE_CHECK)
     outage(rig, 3)
-    clock.set_wall(now + 3600)
-    clock.advance(AGE_CHECK)
-    rig.outbox.work()
     up(rig.queue)
     assert (rig.replayed(), rig.outbox.counts()["dropped"]) == ([3], 2)
+
+
+@pytest.mark.parametrize("restart", ["none", "process", "machine"])
+def test_a_step_of_the_wall_clock_drops_nothing(start: Callable[..., Rig], clock: FakeClock, restart: str) -> None:
+    """A machine that knows the time only when the network is back still has the readings of the outage."""
+    rig = start(max_age=3600)
+    clock.set_wall(clock.wall() - 300 * 86400)
+    outage(rig, *range(100))
+    if restart == "machine":
+        rig.boot = b"second"
+    if restart != "none":
+        rig.crash()
+    for step in (300 * 86400, -86400):
+        clock.set_wall(clock.wall() + step)
+        clock.advance(AGE_CHECK)
+        rig.outbox.work()
+    assert rig.outbox.counts()["dropped"] == 0
+    up(rig.queue)
+    assert rig.replayed(100) == list(range(100))
 
 
 def test_a_full_disk_is_told_and_tried_again(rig: Rig) -> None:
@@ -379,6 +397,36 @@ def test_a_damaged_file_is_set_aside_and_told(rig: Rig) -> None:
     outage(rig, 1)
     assert "outbox.db.broken-1" in rig.problems["outbox_set_aside"]
     assert rig.outbox.counts()["on_disk"] == 1
+
+
+def test_each_file_that_is_set_aside_is_told(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the problem and in the log; what damage has taken is counted with what was dropped."""
+    for n in (1, 2, 3):
+        outage(rig, *range(10 * n))
+        rig.disk.close()
+        rig.outbox._usable = False
+        rig.path.write_bytes(b"not a database" * 1000)
+        rig.path.with_name("outbox.db-wal").unlink(missing_ok=True)
+        rig.outbox.work()
+        assert f"0 messages of it are taken over, {10 * n} are lost" in rig.problems["outbox_set_aside"]
+        assert f"outbox.db.broken-{n}" in rig.problems["outbox_set_aside"]
+        assert f"outbox.db.broken-{n}" in capsys.readouterr().out
+    counts = rig.outbox.counts()
+    assert (counts["dropped"], counts["on_disk"], "readings_dropped" in rig.problems) == (60, 0, False)
+
+
+def test_what_is_taken_over_is_replayed_and_forgotten(rig: Rig) -> None:
+    """Under the ids that it had, though damage was met in the middle of a replay."""
+    outage(rig, *range(300))
+    rig.disk.close()
+    rig.outbox._usable = False
+    content = rig.path.read_bytes()
+    assert content.count(b'"timestamp": 200}') == 1
+    rig.path.write_bytes(content.replace(b'"timestamp": 200}', b'"timestamp": 2x0}'))
+    up(rig.queue)
+    assert rig.replayed(200) == [n for n in range(300) if n != 200]
+    assert "299 messages" not in rig.problems["outbox_set_aside"]  # some were forgotten by then
+    assert rig.outbox.counts() | {"disk_bytes": 0} == rig.outbox.counts() | {"on_disk": 0, "dropped": 1, "disk_bytes": 0}
 
 
 def test_what_the_broker_refuses_is_told_and_not_sent_again(rig: Rig) -> None:
@@ -548,7 +596,7 @@ class Delivery(RuleBasedStateMachine):
     def crash(self) -> None:
         """SIGKILL: what is safe is on disk, whatever became of the rest."""
         self.rig.disk.close()
-        look = OutboxFile(self.rig.path)
+        look = OutboxFile(self.rig.path, self.clock, self.rig.boot)
         look.open()
         kept = {number(Outgoing(k.topic, k.payload)) for k in look.next(0, None, MANY, MANY)}
         look.close()

@@ -32,13 +32,20 @@ _PASSING = _BUSY | {
 _WRITE_VERSION = 2
 """The newest that SQLite knows (SQLite database file format, 1.3.3: byte 18 of the file)."""
 
-_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_SUFFIXES = ("", "-wal", "-shm", "-journal", "-mark")
 
 
 def is_passing(error: BaseException | None) -> bool:
     """Whether an error says nothing against what the file holds; a file that is shorter than it should be is damaged."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF in _PASSING and code != sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:  # not there, or not to be seen
+        return False
 
 
 class _Damaged(Exception):
@@ -108,9 +115,11 @@ class Database:
     def peek(self, path: Path | None = None) -> Iterator[sqlite3.Connection]:
         """Look into the file, or into one that was moved aside, without writing anything; it may be damaged.
 
-        Raises sqlite3.Error. What a crash has left in the log beside it is not seen.
+        Raises sqlite3.Error. A write-ahead log is seen as far as it is whole, and left as it is.
         """
-        with closing(sqlite3.connect(f"file:{quote(str(path or self._path))}?mode=ro&immutable=1", uri=True)) as db:
+        path = path or self._path
+        alone = "" if _has_content(path.with_name(f"{path.name}-wal")) else "&immutable=1"
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro{alone}", uri=True, timeout=0)) as db:
             db.text_factory = bytes
             yield db
 
@@ -146,7 +155,7 @@ class Database:
             raise self._layout.error(f"the {self._layout.name} is not open")
         try:
             yield self._db
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # the latter when SQLite quotes damaged bytes
             raise self._layout.error(self._words(error)) from error
 
     @contextmanager
