@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +31,10 @@ _PASSING = _BUSY | {
 _WRITE_VERSION = 2
 """The newest that SQLite knows (SQLite database file format, 1.3.3: byte 18 of the file)."""
 
+ASIDE = 2
+"""Damaged files that are kept; older ones are removed."""
+
+_BROKEN = ".broken-"
 _SUFFIXES = ("", "-wal", "-shm", "-journal", "-mark")
 
 
@@ -103,7 +106,7 @@ class Database:
     def start_again(self, reason: str) -> MovedAside:
         """Move the file aside and begin another. Raises the layout's error; a later ``open`` tells of the move then."""
         self.close()
-        self._moved = moved = MovedAside(self._move_aside(), reason)
+        self._moved = moved = MovedAside(self._move_aside(), f"{reason}{self._tidied()}")
         try:
             self._connect()
         except _Damaged as damage:
@@ -133,8 +136,7 @@ class Database:
         """Close the file and delete it. Raises the layout's error."""
         self.close()
         try:
-            for suffix in _SUFFIXES:
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            _remove(self._path)
         except OSError as error:
             raise self._layout.error(f"{self._layout.name} {self._path}: {error.strerror}") from error
 
@@ -230,8 +232,8 @@ class Database:
     def _move_aside(self) -> Path:
         """The file's new name; its journals go with it, for they would be applied to the next file of the old name."""
         path = self._path
-        aside = next(p for n in count(1) if not (p := path.with_name(f"{path.name}.broken-{n}")).exists())
         try:
+            aside = self._aside(max(self._numbers(), default=0) + 1)
             for suffix in _SUFFIXES:
                 source = path.with_name(path.name + suffix)
                 if source.exists():
@@ -240,3 +242,29 @@ class Database:
             name = self._layout.name
             raise self._layout.error(f"the damaged {name} {path} can not be moved aside: {error.strerror}") from error
         return aside
+
+    def _tidied(self) -> str:
+        """Remove all but the newest files that were moved aside, so that they do not fill the disk; what is to be told."""
+        told = ""
+        for old in map(self._aside, self._numbers()[:-ASIDE]):
+            try:
+                _remove(old)
+                told += f"; {old.name} is removed"
+            except OSError as error:
+                told += f"; {old.name} can not be removed: {error.strerror}"
+        return told
+
+    def _aside(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}{_BROKEN}{number}")
+
+    def _numbers(self) -> list[int]:
+        """Of the files that were moved aside, the oldest first."""
+        start = self._path.name + _BROKEN
+        names = (entry.name for entry in self._path.parent.iterdir() if entry.name.startswith(start))
+        return sorted(int(number) for name in names if (number := name.removeprefix(start)).isdecimal())
+
+
+def _remove(path: Path) -> None:
+    """Remove a file with what lies beside it. Raises OSError."""
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -249,6 +249,8 @@ def check_whole_or_told(path: Path, sent: dict[int, bytes], boot: bytes = b"this
     file.close()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_file_that_was_cut_or_changed_is_whole_or_it_is_told(path: Path, file: OutboxFile) -> None:
     """Wherever that was."""
     file.change(some(*range(1, 101), size=500), [])
@@ -263,6 +265,8 @@ def test_a_file_that_was_cut_or_changed_is_whole_or_it_is_told(path: Path, file:
         check_whole_or_told(path, sent)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_the_log_that_a_kill_leaves_is_whole_or_it_is_told(tmp_path: Path, path: Path) -> None:
     """Cut at the end of any commit or elsewhere, changed, or gone: nothing is lost in silence."""
     left = killed(tmp_path / "left")

@@ -128,6 +128,33 @@ def test_a_damaged_file_is_moved_aside(path: Path, content: bytes):
         db.close()
 
 
+def test_the_newest_damaged_files_are_kept(path: Path):
+    """Older ones go, with what lay beside them, which is told; their numbers do not come again."""
+    for n in range(1, 5):
+        path.write_bytes(b"%d is no database" % n * 100)
+        path.with_name("state.db-shm").write_bytes(b"beside it")
+        db = StateDb(path)
+        moved = db.open()
+        db.close()
+        assert moved is not None
+        assert (f"state.db.broken-{n - 2} is removed" in moved.reason) == (n > 2)
+    left = {entry.name.partition("broken-")[2] for entry in path.parent.iterdir()}
+    assert left - {"", "3-journal", "4-journal"} == {"3", "3-shm", "4", "4-shm"}
+    assert path.with_name("state.db.broken-4").read_bytes().startswith(b"4 is no database")
+
+
+def test_a_damaged_file_that_can_not_be_removed_is_told(path: Path):
+    """Nothing stops for it."""
+    for _ in range(3):
+        path.write_bytes(b"no database" * 100)
+        db = StateDb(path)
+        moved = db.open()
+        db.close()
+        path.with_name("state.db.broken-1-shm").mkdir(exist_ok=True)
+    assert moved is not None
+    assert "state.db.broken-1 can not be removed: Is a directory" in moved.reason
+
+
 def test_a_damaged_file_that_can_not_be_moved_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch):
     """When the directory does not allow it, the file stays and the caller is told."""
 
