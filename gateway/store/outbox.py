@@ -26,6 +26,8 @@ __all__ = ["Kept", "OutboxError", "OutboxFile", "Refused"]
 SCHEMA = 2
 REFUSED_KEPT = 200
 """Messages that the broker has refused: the newest are kept for whoever wants to see them."""
+REFUSED_BYTES = 1 << 20
+"""Bytes of them, too."""
 SHARE_DROPPED = 100
 """Of a full file the oldest hundredth goes at once, so that not each new reading pays for it."""
 SHRINK = 1024
@@ -43,6 +45,14 @@ _NEWEST = f"{SELECT} ORDER BY id DESC LIMIT 1"
 _PUT = "INSERT INTO waiting VALUES (?, ?, ?, ?, ?)"
 _PUT_ONCE = "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM waiting WHERE id IN (SELECT id FROM waiting ORDER BY id LIMIT ?) AND taken < ?"
+_DROP_REFUSED = """
+DELETE FROM refused WHERE id NOT IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER newest AS number, sum(length(payload)) OVER newest AS size
+        FROM refused WINDOW newest AS (ORDER BY id DESC)
+    ) WHERE number <= ? AND size <= ?
+)
+"""
 _NEVER = 1 << 62
 """An id that is never reached."""
 
@@ -167,7 +177,7 @@ class OutboxFile:
             if refused:
                 rows = [(r.topic, r.payload, r.reason, r.at) for r in refused]
                 db.executemany("INSERT INTO refused (topic, payload, reason, at) VALUES (?, ?, ?, ?)", rows)
-                db.execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (REFUSED_KEPT,))
+                db.execute(_DROP_REFUSED, (REFUSED_KEPT, REFUSED_BYTES))
             return len(new) - max(0, gone)
 
         self._commit(work, wait_for_disk)
@@ -194,8 +204,13 @@ class OutboxFile:
         return found
 
     def trim(self, max_bytes: int, oldest: float) -> int:
-        """Drop the oldest until the file keeps to ``max_bytes``, and those taken before ``oldest``; how many were."""
+        """Drop the oldest until the file keeps to ``max_bytes``, and those taken before ``oldest``; how many were.
+
+        Refused messages go first: nobody waits for them.
+        """
         dropped = 0
+        if self.bytes > max_bytes:
+            self._commit(_forget_refused)
         while self.count and self.bytes > max_bytes:
             dropped += self._drop(float("inf"))
         while self.count and self._taken(_OLDEST) < oldest + self._ledger.ahead:
@@ -291,6 +306,11 @@ class OutboxFile:
         """Give the room of a file that is empty now back to the file system."""
         if not self.count and self._file.pragma("page_count") > SHRINK:
             self._file.vacuum()
+
+
+def _forget_refused(db: sqlite3.Connection) -> int:
+    db.execute("DELETE FROM refused")
+    return 0
 
 
 def _put_once(rows: Sequence[Row], db: sqlite3.Connection) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.store.outbox import AT_ONCE, REFUSED_KEPT, Kept, OutboxError, OutboxFile, Refused
+from gateway.store.outbox import AT_ONCE, REFUSED_BYTES, REFUSED_KEPT, Kept, OutboxError, OutboxFile, Refused
 from tests.fakes import FakeClock
 from tests.integration.waiting import scaled
 
@@ -140,6 +140,25 @@ def test_refused_messages_are_set_aside_the_newest_of_them(path: Path, file: Out
     with sqlite3.connect(path) as db:
         rows = db.execute("SELECT topic, payload, reason, at FROM refused ORDER BY id").fetchall()
     assert (len(rows), rows[0]) == (REFUSED_KEPT, ("t", b"0", "Not authorized", 6.0))
+
+
+def test_refused_messages_are_bounded_in_bytes(path: Path, file: OutboxFile) -> None:
+    """The newest of them are kept."""
+    file.change([], [], [Refused("t", b"%d" % n * 10_000, "Not authorized", 1.0) for n in range(10, 100)])
+    file.close()
+    with closing(sqlite3.connect(path)) as db:
+        [rows, size, oldest] = db.execute("SELECT count(*), sum(length(payload)), min(id) FROM refused").fetchone()
+    assert (rows, oldest) == (52, 39)
+    assert size <= REFUSED_BYTES
+
+
+def test_refused_messages_cost_no_waiting_one_its_place(file: OutboxFile) -> None:
+    """Where there is room for the latter alone, the former go."""
+    file.change([], [], [Refused("t", b"x" * 20_000, "Not authorized", 1.0) for _ in range(50)])
+    file.change(some(*range(1, 101), size=1000), [])
+    assert file.bytes > 1_000_000
+    assert (file.trim(1_000_000, 0.0), file.count) == (0, 100)
+    assert file.bytes < 200_000
 
 
 def test_one_process_has_it(path: Path, file: OutboxFile) -> None:
