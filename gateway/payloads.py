@@ -29,10 +29,15 @@ class BadPayload(ValueError):
     """A payload is refused; the message says where and why."""
 
 
+def too_long(payload: bytes) -> str:
+    """What is said of a payload of more than MAX_BYTES."""
+    return f"{len(payload)} bytes are more than the {MAX_BYTES} that a document may have"
+
+
 def text(payload: bytes) -> str:
     """The payload as text, without a byte order mark. Raises BadPayload: too big, not UTF-8."""
     if len(payload) > MAX_BYTES:
-        raise BadPayload(f"{len(payload)} bytes are more than the {MAX_BYTES} that a document may have")
+        raise BadPayload(too_long(payload))
     try:
         return payload.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -54,7 +54,7 @@ class Ticket:
             if self._answered:
                 return False
             self._answered = True
-        self._answer(result, error)
+        self._let_go()(result, error)
         return True
 
     def abandon(self) -> None:
@@ -63,7 +63,9 @@ class Ticket:
             if self._answered:
                 return
             self._answered = True
-        self._abandoned()
+        abandoned = self._abandoned
+        self._let_go()
+        abandoned()
 
     def doubt(self) -> None:
         """Somebody else may have sent the write: at the deadline its outcome is unknown."""
@@ -78,11 +80,22 @@ class Ticket:
             if self._answered:
                 return False
             self._answered = True
-        if self.late is not None:
-            self._answer(self.late(), None)
+        late, answer = self.late, self._let_go()
+        if late is not None:
+            answer(late(), None)
             return True
         error = reason or DeadlinePassed("no answer from the device within the deadline")
         if self._claimed:
             error = OutcomeUnknown("the write was sent and the device has not answered yet; read the point back")
-        self._answer(None, error)
+        answer(None, error)
         return True
+
+    def _let_go(self) -> Callable[[Any, GatewayError | None], None]:
+        """Who takes the answer; whoever keeps an answered ticket keeps nothing of the request."""
+        answer = self._answer
+        self._answer, self._abandoned, self.late = _done, _done, None
+        return answer
+
+
+def _done(*_: object) -> None:
+    """There was an answer."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -133,6 +134,23 @@ def test_one_answer_and_no_claim_after_it(steps: list[tuple[str, float | None]])
             if name == "expire" and said:
                 assert answers.code == ("outcome_unknown" if claimed else "timeout")
     assert len(answers) <= 1
+
+
+@pytest.mark.parametrize("end", ["finish", "abandon", "expire"])
+def test_an_answered_ticket_keeps_nothing(end: str) -> None:
+    """Whoever still holds it holds nobody who has made the answer or waited for it."""
+
+    class Maker:
+        def make(self, *_: object) -> None:
+            """Whatever is called."""
+
+    maker = Maker()
+    ticket = Ticket(DEADLINE, maker.make, maker.make)
+    ticket.late = maker.make
+    getattr(ticket, end)()
+    held = weakref.ref(maker)
+    del maker
+    assert held() is None
 
 
 def test_racing_threads_agree() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +37,10 @@ WRITING = frozenset(
     }
 )
 """Methods that change something: refused when the request's age is not known, carried out once when it comes twice."""
+
+
+NOT_JSON = -32700
+"""JSON-RPC's code (5.1) for what can not be read."""
 
 
 class Silence(Exception):
@@ -164,6 +168,10 @@ class Request(ABC):
         """Whether it is about one device: its answer need not say which gateway gave it."""
         return len(self.target) > 1 or "device" in self.arguments
 
+    def forget(self) -> None:
+        """It is carried out: what it says is not needed any more, though the answer may be long in coming."""
+        self.message = replace(self.message, payload=b"")
+
 
 class ByTopic(Request):
     """A request whose method stands in its topic; its id is the correlation data (MQTT 5.0, 3.3.2.3.6)."""
@@ -176,6 +184,11 @@ class ByTopic(Request):
             return payload, parse(payload) if payload.lstrip().startswith("{") else {}
         except BadPayload as error:
             raise BadRequest(f"the payload is refused: {error}") from error
+
+    def forget(self) -> None:
+        """It is carried out: what it says is not needed any more."""
+        super().forget()
+        self.__dict__["content"] = ("", {})
 
     @property
     def id(self) -> str | None:
@@ -226,6 +239,11 @@ class ByJsonRpc(Request):
         if self._fault is not None:
             raise self._fault
         return "", self._params
+
+    def forget(self) -> None:
+        """It is carried out: what it says is not needed any more."""
+        super().forget()
+        self._params = {}
 
     @property
     def id(self) -> str | None:

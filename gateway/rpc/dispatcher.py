@@ -19,14 +19,15 @@ from gateway.clock import Clock
 from gateway.errors import BadRequest, Busy, DeadlinePassed, GatewayError, Unavailable, UnknownMethod
 from gateway.faultpoint import FaultPoint, passing
 from gateway.model import Message, Outgoing
-from gateway.payloads import BadPayload
+from gateway.payloads import MAX_BYTES, BadPayload, too_long
 from gateway.rpc.arrivals import Arrivals
-from gateway.rpc.calls import WRITING, Call, Handler, Request, Silence
+from gateway.rpc.calls import NOT_JSON, WRITING, Call, Handler, Malformed, Request, Silence
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.errand import Errand
 from gateway.rpc.inbox import Inbox
 from gateway.rpc.rate import Rate
 from gateway.suggest import nearest
+from gateway.ticket import Ticket
 from gateway.topics import Topics
 from gateway.values import shown
 from gateway.vitals import Vitals
@@ -82,7 +83,7 @@ class Rpc:
         self._arrivals = Arrivals(topics, put, reply_anywhere, concerns, in_scope, duplicates, self._told)
         self._fault_point = fault_point
         self._inbox = Inbox(clock)
-        self._deadlines: list[tuple[float, int, Errand]] = []
+        self._deadlines: list[tuple[float, int, Ticket]] = []
         self._numbers = count()
         self._bugs: set[tuple[str, int | None]] = set()
         self._worker = Worker("requests", self._turn, self._over, begin=duplicates.load, finish=self._finish)
@@ -102,12 +103,14 @@ class Rpc:
         self._worker.start(vitals)
 
     def offer(self, message: Message) -> None:
-        """A message on a request topic; what is too much of one requester, or of all, is answered ``busy`` at once."""
+        """A message on a request topic; what is too long, or too much of one requester or of all, is refused at once."""
         requester = self._topics.requester(message.topic)
         if requester is None:
             return
         if not self._rate.take(requester, self._clock.now()):
             self._refuse(message, self._too_many())
+        elif len(message.payload) > MAX_BYTES:
+            self._refuse(message, Malformed(f"the payload is refused: {too_long(message.payload)}", NOT_JSON))
         elif not self._inbox.put(message):
             self._refuse(message, Busy(f"{len(self._inbox)} requests wait already"))
 
@@ -142,8 +145,8 @@ class Rpc:
 
     def _finish(self) -> None:
         """Answer what devices still have in hand: they did not end in time."""
-        for _, _, errand in self._deadlines:
-            errand.ticket.expire(Unavailable("the gateway is stopping, and the device has not answered yet"))
+        for _, _, ticket in self._deadlines:
+            ticket.expire(Unavailable("the gateway is stopping, and the device has not answered yet"))
         self._commit()
         self._refusals.flush(last=True)
 
@@ -152,8 +155,8 @@ class Rpc:
 
     def _expire(self) -> None:
         now = self._clock.now()
-        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].ticket.answered):
-            heapq.heappop(self._deadlines)[2].ticket.expire()
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].answered):
+            heapq.heappop(self._deadlines)[2].expire()
         for message in self._inbox.late():
             self._refuse(message, DeadlinePassed("the gateway was not ready within the deadline"))
 
@@ -162,7 +165,7 @@ class Rpc:
         errands = [errand for message in messages for errand in self._understood(message)]
         self._commit()
         for errand in errands:
-            self._guarded(errand, _carry_out)
+            self._guarded(errand, Errand.carry_out)
 
     def _commit(self) -> None:
         if self._duplicates.commit():
@@ -213,7 +216,7 @@ class Rpc:
         if not self._repeats(errand):
             errand.work = (self._handler(request.method), self._call(errand, payload, arguments))
             self._admit(errand)
-        heapq.heappush(self._deadlines, (errand.ticket.deadline, next(self._numbers), errand))
+        heapq.heappush(self._deadlines, (errand.ticket.deadline, next(self._numbers), errand.ticket))
 
     def _repeats(self, errand: Errand) -> bool:
         """Whether a request is one that we have seen; then its answer is that one's."""
@@ -263,12 +266,6 @@ class Rpc:
 
     def _told(self, code: str) -> None:
         self.answers[code] = self.answers.get(code, 0) + 1
-
-
-def _carry_out(errand: Errand) -> None:
-    assert errand.work is not None
-    handler, call = errand.work
-    handler(call)
 
 
 def _unknown(method: str, known: Mapping[str, Handler]) -> GatewayError:

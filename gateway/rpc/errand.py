@@ -27,6 +27,15 @@ class Errand:
         self._gateway_id = gateway_id
         self._told = told
         self._repeats = False
+        self._names_device: bool | None = None
+
+    def carry_out(self) -> None:
+        """Have the method begin its work; how the request was worded is not needed any more then."""
+        assert self.work is not None
+        (handler, call), self.work = self.work, None
+        self._names_device = self.request.names_device  # before the answer comes, on whichever thread
+        handler(call)
+        self.request.forget()
 
     def repeat(self, seen: Seen) -> None:
         """Give the answer of that request, as soon as it is there."""
@@ -41,7 +50,8 @@ class Errand:
             self.ticket.finish(answer)
 
     def _answer(self, result: Any, error: GatewayError | None) -> None:
-        named = None if self.request.names_device else self._gateway_id
+        names_device = self.request.names_device if self._names_device is None else self._names_device
+        named = None if names_device else self._gateway_id
         answer = result if isinstance(result, Answer) else answer_of(result, error, named)
         self._told(answer.code)
         self._reply(answer, self._repeats)

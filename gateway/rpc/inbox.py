@@ -10,6 +10,8 @@ from gateway.model import Message
 from gateway.rpc.calls import lifetime
 
 INBOX_LIMIT = 1000
+INBOX_BYTES = 4 << 20
+"""Of what may wait, and of what is taken at once."""
 AT_ONCE = 100
 """Messages that are taken together: their journal entries cost one write to the disk."""
 LONGEST_PAUSE = 1.0
@@ -22,6 +24,7 @@ class Inbox:
         self._clock = clock
         self._condition = threading.Condition()
         self._messages: deque[Message] = deque()
+        self._bytes = 0
         self._held = True
         self._woken = False
         self.closed = False
@@ -33,10 +36,12 @@ class Inbox:
 
     def put(self, message: Message) -> bool:
         """Whether there was room for the message."""
+        size = _size(message)
         with self._condition:
-            room = len(self._messages) < INBOX_LIMIT
+            room = len(self._messages) < INBOX_LIMIT and self._bytes + size <= INBOX_BYTES
             if room:
                 self._messages.append(message)
+                self._bytes += size
                 self._condition.notify()
         return room
 
@@ -70,7 +75,7 @@ class Inbox:
             if not self._ready() and not self._woken:
                 self._condition.wait(self.pause(until))
             self._woken = False
-            return [self._messages.popleft() for _ in range(min(AT_ONCE, len(self._messages)))] if self._ready() else []
+            return [self._pop() for _ in range(min(AT_ONCE, len(self._messages)))] if self._ready() else []
 
     def pause(self, until: float) -> float:
         """Seconds to wait for a message: no longer than until that time, or the deadline of what is held back."""
@@ -87,7 +92,25 @@ class Inbox:
             late = [m for m in self._messages if m.received + lifetime(m) <= now]
             for message in late:
                 self._messages.remove(message)
+                self._bytes -= _size(message)
         return late
+
+    def _pop(self) -> Message:
+        message = self._messages.popleft()
+        self._bytes -= _size(message)
+        return message
 
     def _ready(self) -> bool:
         return (bool(self._messages) and (not self._held or self.stopping)) or self.closed
+
+
+def _size(message: Message) -> int:
+    """Bytes of what came from outside, about."""
+    user = sum(len(name) + len(value) for name, value in message.user) if message.user else 0
+    return (
+        len(message.payload)
+        + len(message.topic)
+        + len(message.response_topic or "")
+        + len(message.correlation or b"")
+        + user
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.model import Message
 from gateway.payloads import BadPayload, parse, text
-from gateway.rpc.calls import Answer, ByJsonRpc, Malformed
+from gateway.rpc.calls import NOT_JSON, Answer, ByJsonRpc, Malformed
 from gateway.values import shown
 
 MAX_BATCH = 100
@@ -22,7 +22,7 @@ def requests(message: Message, requester: str) -> tuple[list[ByJsonRpc], bool]:
     try:
         value = parse(text(message.payload))
     except BadPayload as error:
-        return [_faulty(message, requester, Malformed(f"the payload is refused: {error}", -32700))], False
+        return [_faulty(message, requester, Malformed(f"the payload is refused: {error}", NOT_JSON))], False
     if not isinstance(value, list):
         return [_request(message, requester, value)], False
     if not 0 < len(value) <= MAX_BATCH:

@@ -22,8 +22,10 @@ class Post:
     """Publishes the answer to a message: with its QoS and correlation data, to ``topic``; ``reads``: it changes nothing."""
 
     def __init__(self, message: Message, topic: str, reads: bool, put: Callable[[Outgoing], None]) -> None:
-        self._message = message
         self._topic = topic
+        self._qos = message.qos
+        self._correlation = message.correlation
+        self._until = message.received + lifetime(message) + GRACE
         self._reads = reads
         self._put = put
 
@@ -33,11 +35,11 @@ class Post:
             Outgoing(
                 self._topic,
                 body,
-                self._message.qos,
-                correlation=self._message.correlation,
+                self._qos,
+                correlation=self._correlation,
                 content_type="application/json",
                 user=(("status", code), *((("duplicate", "true"),) if duplicate else ())),
-                until=self._message.received + lifetime(self._message) + GRACE,
+                until=self._until,
                 expendable=self._reads,
             )
         )

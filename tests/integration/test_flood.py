@@ -87,6 +87,27 @@ def test_a_flood_disturbs_nobody_else(client: TestClient, path: str, house: Site
     watcher.publish(f"config/devices/{path}", b"", retain=True)
 
 
+def test_a_flood_of_long_requests_costs_no_memory(client: TestClient, path: str, house: Site) -> None:
+    """Read or too long or too many, also while an older request waits for its device; in the end all are served."""
+    edge = house.gateways[0]
+    client.publish(f"config/devices/{path}", fake(interval=60, driver={"latency": 6}), retain=True)
+    client.status(path, verdict="accepted")
+    topic = f"{house.prefix}/rpc/mallory/ping"
+    payloads = [b'{"x":"' + b" " * length + b'"}' for length in (200_000, 400_000)]
+    for payload in payloads:
+        flood(house.broker.url, topic, payload, 2 * PORTIONS, 0.5)  # what it needs at most it may have before
+    before = memory(edge, "VmRSS")
+    client.publish(f"rpc/slow/get_point/{path}/t", b"")
+    for payload in payloads:
+        flood(house.broker.url, topic, payload, 2 * PORTIONS, 2.0)
+    assert memory(edge, "VmRSS") - before < GROWTH
+    answer = client.request("rpc/bob/ping", payloads[1])
+    assert answer.error["code"] == "bad_request"
+    assert "more than the 262144" in answer.error["message"]
+    assert client.request("rpc/bob/ping").result == "pong"
+    client.publish(f"config/devices/{path}", b"", retain=True)
+
+
 def test_what_a_broker_does_not_take_is_bounded(site: Site, proxy: Callable[[int], Proxy]) -> None:
     """Long answers to 200 requests a second, on a link whose other end takes nothing, cost little; later all is well."""
     way = proxy(site.broker.url.port)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -255,6 +256,55 @@ def test_an_unknown_method_is_told_with_a_suggestion(rig: Rig, method: str, hint
     assert rig.code == "unknown_method"
     assert hint in rig.body["error"]["message"]
     assert "get_point" in rig.body["error"]["data"]["methods"]
+
+
+@pytest.mark.parametrize("topic", ["rpc/alice/set_point/C/B/D/kW", "rpc/alice"])
+def test_a_payload_that_is_too_long_is_not_kept(rig: Rig, topic: str) -> None:
+    """It is refused when it comes, with the reason that it has in any case."""
+    rig.rpc.offer(Message(topic, b" " * (MAX_BYTES + 1), received=rig.clock.now()))
+    assert len(rig.rpc._inbox) == 0
+    rig.ask(topic, b" " * (MAX_BYTES + 1))
+    first, second = (json.loads(answer.payload) for answer in rig.out)
+    assert first == second
+    assert "262145 bytes are more than the 262144" in first["error"]["message"]
+
+
+def test_long_requests_that_wait_are_bounded_in_bytes(rig: Rig) -> None:
+    """What is too much is answered ``busy``; what is taken makes room, and so does what was held until its deadline."""
+    long = Message("rpc/alice/ping", b" " * MAX_BYTES, received=rig.clock.now())
+    for _ in range(20):
+        rig.rpc.offer(long)
+    kept = len(rig.rpc._inbox)
+    assert kept == inbox.INBOX_BYTES // (MAX_BYTES + 1000)
+    assert len(rig.out) == 20 - kept
+    assert json.loads(rig.out[-1].payload)["error"]["code"] == "busy"
+    rig.rpc.serve()
+    assert len(rig.rpc._inbox.take(0.0)) == kept
+    rig.rpc.hold()
+    for _ in range(kept + 1):
+        rig.rpc.offer(long)
+    rig.clock.advance(10)
+    assert len(rig.rpc._inbox.late()) == kept
+    rig.rpc.offer(long)
+    assert len(rig.rpc._inbox) == 1
+
+
+@pytest.mark.parametrize("topic", ["rpc/alice/get_point/C/B/D/kW", "rpc/alice"])
+@pytest.mark.parametrize("answered", [False, True])
+def test_nothing_that_a_request_said_is_kept(rig: Rig, topic: str, answered: bool) -> None:
+    """While it waits for its device, and when it is answered while an earlier one waits, its payload is gone."""
+    body = {"jsonrpc": "2.0", "method": "get_point", "id": 1, "params": {"x": "y" * 1000}}
+    payload = json.dumps(body).encode()
+    rig.ask("rpc/bob/get_point/C/B/D/kW")
+    holders = sys.getrefcount(payload)
+    rig.ask(topic, payload)
+    if answered:
+        rig.calls[-1].ticket.finish(1.0)
+    assert sys.getrefcount(payload) == holders
+    if not answered:
+        rig.clock.advance(10)
+        rig.rpc._expire()
+    assert len(rig.out) == (1 if answered else 2)
 
 
 @pytest.mark.parametrize(
