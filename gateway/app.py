@@ -41,6 +41,7 @@ from gateway.outbox import Outbox
 from gateway.payloads import dump
 from gateway.publisher import Publisher
 from gateway.queues import ControlQueue
+from gateway.refused import RefusedTopics
 from gateway.rpc import Rpc
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
@@ -79,6 +80,8 @@ class Gateway:
         self.topics = topics = Topics(settings.gateway_id, settings.topic_prefix, settings.json_rpc)
         self.control_queue = ControlQueue(clock)
         self.data_queue = DataQueue(clock)
+        self.refused = RefusedTopics(clock, topics.kind)
+        self.control_queue.tell_refused = self.data_queue.tell_refused = self.refused.note
         self.board = Board(topics, clock, self.control_queue.put, instance, settings.scope)
         outbox_file = OutboxFile(settings.state_dir / "outbox.db", clock, boot())
         self.outbox = Outbox(settings.outbox, outbox_file, self.data_queue, clock, self.board.problem)
@@ -238,6 +241,7 @@ class Gateway:
             log.warning("strangers may come in", reason=words)
 
     def _tell_stats(self) -> None:
+        self.board.problem("publish_refused", self.refused.words())
         if self.control.connected:
             self.control_queue.put(Outgoing(self.topics.gateway_stats(), dump(self.stats.payload()), retain=True))
 

@@ -56,13 +56,14 @@ class DataQueue:
         """Tells the link that there is something to send."""
         self.alarm: Callable[[], None] = lambda: None
         """Tells the outbox that there is something to keep."""
+        self.tell_refused: Callable[[str, str], None] = lambda topic, reason: None
+        """Told of each topic whose message the broker refuses, with the reason."""
         self.dropped = 0
         """Readings that were lost because too many waited in memory."""
         self.not_kept = 0
         """What could not be sent and is not worth keeping."""
         self.replayed = 0
         self.refusals = 0
-        self.last_refusal = ""
 
     # ---- from any thread
 
@@ -150,11 +151,11 @@ class DataQueue:
                 self._finish(entry)
 
     def refused(self, message: Outgoing, reason: str) -> None:
-        """Set it aside, with a count."""
+        """Set it aside, with a count, and tell it."""
+        self.tell_refused(message.topic, reason)
         with self._lock:
             self._acked = True
             self.refusals += 1
-            self.last_refusal = f'the broker refuses "{message.topic}" ({reason})'
             self._refused.append(Refused(message.topic, message.payload, reason, self._clock.wall()))
             entry = self._landed(message)
             if entry is not None:

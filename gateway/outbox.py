@@ -37,9 +37,8 @@ OPENING = 600.0
 """The same while a file is opened or begun anew: what is whole in a damaged one is copied, up to ``max_bytes`` of it."""
 AGE_CHECK = 60.0
 REFUSED_WITHIN = 600.0
-"""Seconds for which a refusal is told as a problem; also how long refused messages may wait to be set aside."""
+"""Seconds that refused messages may wait to be set aside."""
 DROPPED = "more waits than max_bytes, max_age or memory allow: the oldest readings are dropped, and counted in the stats"
-REFUSED = "see its ACL and limits; what is refused is set aside, and counted in the stats"
 
 
 class Outbox:
@@ -65,8 +64,8 @@ class Outbox:
         self._cursor = 0
         self._tokens = settings.replay_rate * TICK
         self._filled_at = clock.now()
-        self._retry_at = self._synced_at = self._aged_at = self._refused_at = self._refused_told_at = float("-inf")
-        self._dropped_before = self._refused_before = 0
+        self._retry_at = self._synced_at = self._aged_at = self._refused_at = float("-inf")
+        self._dropped_before = 0
         self._problems: set[str] = set()
         self.dropped = 0
         """Readings that were dropped from disk, as too much or too old."""
@@ -116,7 +115,7 @@ class Outbox:
         if now >= self._retry_at:
             self._keep(now)
         self._replay(now)
-        self._tell_losses(now)
+        self._tell_losses()
         return REPLAY_TICK if self._queue.room() and (self._file.count or self._queue.waiting) else TICK
 
     def finish(self) -> None:
@@ -246,18 +245,13 @@ class Outbox:
 
     # ---- what is told
 
-    def _tell_losses(self, now: float) -> None:
-        dropped, refusals = self.dropped + self._queue.dropped, self._queue.refusals
+    def _tell_losses(self) -> None:
+        dropped = self.dropped + self._queue.dropped
         if dropped > self._dropped_before:
             self._problem("readings_dropped", DROPPED)
         elif not (self._file.count or self._queue.waiting):
             self._problem("readings_dropped", None)
-        if refusals > self._refused_before:
-            self._refused_told_at = now
-            self._problem("publish_refused", f"{self._queue.last_refusal}; {REFUSED}")
-        elif now - self._refused_told_at > REFUSED_WITHIN:
-            self._problem("publish_refused", None)
-        self._dropped_before, self._refused_before = dropped, refusals
+        self._dropped_before = dropped
 
     def _problem(self, code: str, text: str | None) -> None:
         """Tell it when it begins and when it is over."""

@@ -85,6 +85,8 @@ class ControlQueue:
         self._told = False
         self._clear()
         self.wake: Callable[[], None] = lambda: None
+        self.tell_refused: Callable[[str, str], None] = lambda topic, reason: None
+        """Told of each topic whose message the broker refuses, with the reason."""
         self.dropped = 0
 
     def _clear(self) -> None:
@@ -124,8 +126,9 @@ class ControlQueue:
         """It is over."""
 
     def refused(self, message: Outgoing, reason: str) -> None:
-        """Count it."""
+        """Count and tell it."""
         self.dropped += 1
+        self.tell_refused(message.topic, reason)
 
     def __len__(self) -> int:
         return sum(len(lane.waiting) for lane in self._lanes)

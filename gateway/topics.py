@@ -87,6 +87,15 @@ class Topics:
         """The own topic whose message marks the end of a replay of retained messages."""
         return self._at("gateways", self.gateway_id, "replay")
 
+    def kind(self, topic: str) -> str:
+        """What a topic that we publish on is for, such as ``devices/status``: an ACL has one line for each kind."""
+        first, *rest = topic.removeprefix(self._at("")).split("/")
+        if first == "devices":
+            return f"devices/{rest[-1] if rest and rest[-1] in LEAVES else '<point>'}"
+        if first == "actuator":
+            return "/".join((first, *rest[:1]))
+        return first if first == "gateways" else "replies"  # these may go anywhere
+
     def lease(self, path: str) -> str:
         """Where the holder of a device is told."""
         return self._at("actuator", "leases", path)

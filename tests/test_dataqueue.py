@@ -192,12 +192,13 @@ def test_of_too_many_in_memory_those_on_disk_are_let_go_first(clock: FakeClock) 
 
 def test_what_the_broker_refuses_is_set_aside_with_its_reason(clock: FakeClock) -> None:
     """It would be refused again; if it is on disk, it goes from where it waits."""
-    queue = trusting(clock)
+    queue, told = trusting(clock), []
+    queue.tell_refused = lambda topic, reason: told.append((topic, reason))
     queue.bring([Kept(4, "d/replay", b"{}")])
     queue.put([reading("d", 1)])
     for message in list(iter(queue.pop, None)):
         queue.refused(message, "Not authorized")
-    assert (queue.refusals, queue.last_refusal) == (2, 'the broker refuses "d/replay" (Not authorized)')
+    assert (queue.refusals, told) == (2, [("d/all", "Not authorized"), ("d/replay", "Not authorized")])
     chores = queue.chores(refused=False)
     assert (chores.done, [(r.topic, r.reason) for r in chores.refused]) == (
         [4],

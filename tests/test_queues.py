@@ -51,7 +51,10 @@ def test_control_messages_are_bounded_in_bytes(clock: FakeClock) -> None:
             queue.put(Outgoing(f"read/{number}", big, until=clock.now() + 5, expendable=True))
     assert (queue.dropped, [m.topic for m in drain(queue)]) == (13, [f"read/{number}" for number in range(13, 20)])
     assert len(told) == 1
+    refused: list[str] = []
+    queue.tell_refused = lambda *what: refused.extend(what)
     queue.refused(Outgoing("x", b""), "Not authorized")
+    assert refused == ["x", "Not authorized"]
     queue.acknowledged(Outgoing("x", b""))
     assert queue.dropped == 14
 

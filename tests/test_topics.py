@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -265,3 +266,24 @@ def test_point_with_a_topic_makes_a_topic(point: str) -> None:
 def test_topic_to_publish_on(topic: str, good: bool) -> None:
     """A topic that we publish on is printable, has no wildcard or leading $, and at most 1024 bytes."""
     assert is_topic(topic) is good
+
+
+@pytest.mark.parametrize("prefix", ["", "site"])
+@pytest.mark.parametrize(
+    ("topic", "kind"),
+    [
+        (lambda t: t.status("C/B/D"), "devices/status"),
+        (lambda t: t.all("C/B/D/E"), "devices/all"),
+        (lambda t: t.point("C/B/D", "kW"), "devices/<point>"),
+        (lambda t: t.lease("C/B/D"), "actuator/leases"),
+        (lambda t: t.event(""), "actuator/events"),
+        (lambda t: t.overrides(), "actuator/overrides"),
+        (lambda t: t.gateway_stats(), "gateways"),
+        (lambda t: t.loss("ops"), "replies"),
+        (lambda t: "elsewhere/x", "replies"),
+    ],
+)
+def test_each_topic_is_of_a_kind(prefix: str, topic: Callable[[Topics], str], kind: str) -> None:
+    """As many as an ACL has lines for us."""
+    topics = Topics("edge-1", prefix)
+    assert topics.kind(topic(topics)) == kind

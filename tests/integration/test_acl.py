@@ -15,6 +15,7 @@ from tests.integration.brokers import OwnBroker
 from tests.integration.client import TestClient, clear_retained, retained
 from tests.integration.devices import fake
 from tests.integration.process import GatewayProcess
+from tests.integration.waiting import eventually
 from tests.markdown import ROOT
 
 ACL = ROOT / "deploy" / "mosquitto" / "acl"
@@ -169,3 +170,27 @@ def test_what_the_rights_are_worth(guarded: OwnBroker, edge: GatewayProcess) -> 
         edge.stop()
         for client in (ops, viewer, optimiser):
             client.close()
+
+
+def test_what_the_broker_refuses_is_told_of_both_connections(
+    own_broker: Callable[..., OwnBroker],
+    connect: Callable[..., TestClient],
+    gateway: Callable[..., GatewayProcess],
+    prefix: str,
+    tmp_path: Path,
+) -> None:
+    """Readings, statuses, meta, leases and answers that an ACL does not allow are named, one of each, in the status."""
+    denied = ["replies/ops", "devices/C/B/D/all", "devices/C/B/D/status", "devices/C/B/D/meta", "actuator/leases/#"]
+    (tmp_path / "acl").write_text("".join(f"topic deny {prefix}/{topic}\n" for topic in denied) + "topic readwrite #\n")
+    broker = own_broker(acl_file=str(tmp_path / "acl"))
+    edge, client = gateway(url=str(broker.url)), connect(url=broker.url)
+    client.publish("config/devices/C/B/D", fake(), retain=True)
+    wanted = ["replies/ops", *denied[1:4], "actuator/leases/C/B/D"]
+
+    def told() -> bool:
+        client.send("rpc/ops/acquire_lease/C/B/D", {"duration": 60}, response_topic="replies/ops", expiry=5)
+        status = client.messages(f"gateways/{edge.id}/status")[-1:]
+        problems = {p["code"]: p["message"] for m in status for p in m.json.get("problems", ())}
+        return all(f'"{prefix}/{topic}" (Not authorized)' in problems.get("publish_refused", "") for topic in wanted)
+
+    eventually(told, "all are named", 15)
