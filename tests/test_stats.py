@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -46,3 +47,11 @@ def test_everything_counted_is_told(stats: Stats, clock: FakeClock) -> None:
         "requests": {"count": 3, "answers": {"ok": 2, "busy": 1}},
         "control": {"waiting": 1, "dropped": 0},
     }
+
+
+def test_memory_is_in_pages_of_this_machine(stats: Stats, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Raspberry Pi 5 has pages of 16 KiB."""
+    size = os.sysconf("SC_PAGESIZE")
+    usual = stats.payload()["memory"]
+    monkeypatch.setattr(os, "sysconf", lambda name: 16 * size if name == "SC_PAGESIZE" else pytest.fail(name))
+    assert 8 < stats.payload()["memory"] / usual < 32
