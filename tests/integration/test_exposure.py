@@ -17,7 +17,8 @@ from tests.integration.client import TestClient
 from tests.integration.documents import fake, modbus, point, register
 from tests.integration.process import GatewayProcess
 from tests.integration.site import Site
-from tests.integration.waiting import eventually, logged
+from tests.integration.waiting import PATIENCE, eventually, logged
+from tests.interfaces.bacnet.simulator import free_udp_port
 
 Gateways = Callable[..., GatewayProcess]
 
@@ -60,8 +61,8 @@ class Interface(Fake):
         password = Path(self.config.other).read_text()
         return f"{self.config.secret} {self.config.secret!r} {password} {password!r} {password.encode()}"
 '''
-LISTENS = "0A"
-"""The state of a TCP socket that takes connections, in /proc/net/tcp (proc_net_tcp.txt of the kernel)."""
+LISTENS, CONNECTED = "0A", "01"
+"""States of a socket that takes connections, and of one that has its peer, in /proc/net (proc_net_tcp.txt of the kernel)."""
 
 
 def sockets(pid: int) -> set[str]:
@@ -76,13 +77,22 @@ def sockets(pid: int) -> set[str]:
     return found
 
 
+def family(pid: int) -> list[int]:
+    """A process and those that it has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(child) for task in tasks for child in task.read_text().split())]
+
+
 def reachable(pid: int) -> list[str]:
-    """Where anybody could reach a process: TCP sockets that listen, UDP ones, Unix ones with a name."""
+    """Where anybody could reach a process: TCP sockets that listen, UDP ones, Unix ones with a name.
+
+    Not a UDP socket that is connected, as it is for a request: the kernel gives it nothing but what its device sends.
+    """
     mine, found = sockets(pid), []
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *_ = fields = line.split()
-            if fields[9] in mine and (table.startswith("udp") or state == LISTENS):
+            if fields[9] in mine and (state != CONNECTED if table.startswith("udp") else state == LISTENS):
                 found.append(f"{table} {local}")
     for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]:
         fields = line.split()
@@ -100,6 +110,54 @@ def test_nothing_can_be_connected_to(client: TestClient, gateway: Gateways) -> N
     client.status("C/B/modbus", state="offline")
     assert len(sockets(edge.pid)) >= 2
     assert reachable(edge.pid) == []
+
+
+def port_of(place: str) -> int:
+    """The port in what ``reachable`` says."""
+    return int(place.rpartition(":")[2], 16)
+
+
+def test_a_modbus_device_on_udp_opens_no_port(client: TestClient, gateway: Gateways) -> None:
+    """The socket for its requests is connected, so nobody but the device can send to it: a stranger's answer is not seen."""
+    edge = gateway()
+    with socket.socket(type=socket.SOCK_DGRAM) as device, socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        device.bind(("127.0.0.1", 0))
+        device.settimeout(20 * PATIENCE)
+        config = modbus(device.getsockname()[1])
+        config["driver_config"]["transport"] = "udp"
+        client.publish("config/devices/C/B/udp", config, retain=True)
+        for _ in range(3):
+            request, peer = device.recvfrom(260)
+            assert any(f":{peer[1]:04X} " in line for line in Path(f"/proc/{edge.pid}/net/udp").read_text().splitlines())
+            assert reachable(edge.pid) == []
+            for who, value in ((stranger, 8), (device, 7)):
+                who.sendto(request[:5] + bytes([5, *request[6:8], 2, 0, value]), peer)
+        assert client.reading("C/B/udp")["values"] == {"r": 7}
+
+
+def test_bacnet_opens_its_one_port_while_it_has_devices(client: TestClient, gateway: Gateways) -> None:
+    """The UDP port of the setting, in the process of the stack alone, from the first BACnet device to the last."""
+    pytest.importorskip("bacpypes3", reason="bacpypes3 is not installed")
+    port = free_udp_port()
+    edge = gateway(bacnet={"address": f"127.0.0.1/8:{port}"})
+    client.publish("config/devices/C/B/fake", fake(), retain=True)
+    client.online("C/B/fake")
+    assert [places for pid in family(edge.pid) if (places := reachable(pid))] == []
+    nobody = {"device_id": 1, "device_address": f"127.0.0.99:{port}", "apdu_timeout": 0.5}
+    row = {"Point Name": "p", "BACnet Object Type": "analogValue", "Index": 1}
+    client.publish(
+        "config/devices/C/B/bacnet",
+        {"driver_type": "bacnet", "driver_config": nobody, "registry_config": [row]},
+        retain=True,
+    )
+    client.status("C/B/bacnet", state="offline")
+    places = [place for pid in family(edge.pid) for place in reachable(pid)]
+    assert places
+    assert {place.split()[0] for place in places} == {"udp"}
+    assert {port_of(place) for place in places} == {port}
+    assert reachable(edge.pid) == []
+    client.publish("config/devices/C/B/bacnet", b"", retain=True)
+    eventually(lambda: not any(reachable(pid) for pid in family(edge.pid)), "the port is closed", 10)
 
 
 def test_a_port_would_be_seen() -> None:
