@@ -258,3 +258,25 @@ def test_a_killed_gateway_leaves_its_will(
     will = client.wait_for(f"gateways/{edge.id}/status", after=mark, timeout=3 * PATIENCE)
     assert will.json == OFFLINE
     assert kept(f"gateways/{edge.id}/status")[f"gateways/{edge.id}/status"].json == OFFLINE
+
+
+def test_a_gateway_that_falls_silent_leaves_its_will_in_time(
+    own_broker: Callable[..., OwnBroker], connect: Connect, gateway: Gateways, prefix: str
+) -> None:
+    """Its connection stays open and nothing is said: it is told after 1.5 times the keepalive, here the broker's of 10 s.
+
+    mosquitto 2.0.11 takes up to some 6 seconds more.
+    """
+    own = own_broker(max_keepalive="10")
+    client, edge = connect(url=own.url), gateway(url=str(own.url))
+    alive(client, edge)
+    mark = client.mark()
+    edge.freeze()
+    begun = time.monotonic()
+    will = client.wait_for(f"gateways/{edge.id}/status", after=mark, timeout=30)
+    print(f"told as offline after {time.monotonic() - begun:.1f} s")
+    assert will.json == OFFLINE
+    assert 10 < time.monotonic() - begun < 1.5 * 10 + 7
+    assert retained(own.url, prefix)[f"gateways/{edge.id}/status"].json == OFFLINE
+    edge.resume()
+    alive(client, edge, after=client.mark())

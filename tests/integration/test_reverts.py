@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -198,6 +200,13 @@ def test_a_removed_device_is_given_back_first(edge: GatewayProcess, client: Test
     given_back(plant, 10, 5, 10)
 
 
+def journalled(edge: GatewayProcess) -> int:
+    """The open writes in its journal."""
+    file = edge.directory / "state" / "actuator.db"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        return int(db.execute("SELECT count(*) FROM entries WHERE kind = 'write'").fetchone()[0])
+
+
 def test_sigterm_gives_back(edge: GatewayProcess, client: TestClient, plant: Plant) -> None:
     """Fifty points within ten seconds; the journal is empty then."""
     rows = [register(f"p{n}", n) for n in range(50)]
@@ -207,11 +216,13 @@ def test_sigterm_gives_back(edge: GatewayProcess, client: TestClient, plant: Pla
     values = {f"p{n}": n + 1000 for n in range(50)}
     answer = client.request("rpc/ops/set_points/C/B/Many", {"values": values}).result
     assert (answer["values"], answer["errors"]) == (values, {})
+    assert journalled(edge) == 50
     begun = time.monotonic()
     assert edge.stop() == 0
     assert time.monotonic() - begun < 10
     assert plant.words == list(range(100))
     assert edge.log_lines()[-1]["event"] == "the gateway stops"
+    assert journalled(edge) == 0
 
 
 def test_the_broker_is_not_needed(

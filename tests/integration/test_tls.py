@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.integration.brokers import OwnBroker
 from tests.integration.certificates import Authority
 from tests.integration.devices import fake
 from tests.integration.process import GatewayProcess
+from tests.integration.proxy import hang_up
 from tests.integration.site import Site
 from tests.integration.waiting import PATIENCE, eventually, logged
 
@@ -69,7 +73,7 @@ def test_a_gateway_and_a_broker_that_trust_each_other_work_together(
     assert client.request("rpc/ops/set_point/C/B/D/n", f'"{big}"').error["code"] == "bad_value"
 
 
-@pytest.mark.parametrize(
+unproven = pytest.mark.parametrize(
     ("host", "days", "trust", "revoked", "reason"),
     [
         (f"IP:{localbroker.HOST}", 2, "another", False, "self-signed certificate|unable to get local issuer"),
@@ -79,6 +83,10 @@ def test_a_gateway_and_a_broker_that_trust_each_other_work_together(
     ],
     ids=["another-authority", "another-host", "expired", "revoked"],
 )
+"""Brokers that can not prove who they are, and what is said of each."""
+
+
+@unproven
 def test_a_broker_that_can_not_prove_who_it_is_gets_nothing(
     host: str,
     days: int,
@@ -104,6 +112,60 @@ def test_a_broker_that_can_not_prove_who_it_is_gets_nothing(
     assert len(refusals(edge)) == 1
     assert broker.log_text().count(f" as {edge.id}") == 0
     assert CANARY not in edge.log_text()
+
+
+class Ear:
+    """Takes TLS connections with a certificate, as a context manager, and keeps what is said after each handshake."""
+
+    def __init__(self, cert: Path, key: Path) -> None:
+        self.heard: list[bytes | None] = []
+        """Of each connection; None where there was no handshake."""
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(cert, key)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"mqtts://{localbroker.HOST}:{self._server.getsockname()[1]}"
+
+    def __enter__(self) -> Ear:
+        self._server = socket.create_server((localbroker.HOST, 0))
+        threading.Thread(target=self._take, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        hang_up(self._server)
+
+    def _take(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return  # closed
+            connection.settimeout(5)
+            try:
+                with self._tls.wrap_socket(connection, server_side=True) as secure:
+                    self.heard.append(secure.recv(4096))
+            except OSError:
+                self.heard.append(None)
+
+
+@unproven
+def test_nothing_is_said_to_who_can_not_prove_who_it_is(
+    host: str, days: int, trust: str, revoked: bool, reason: str, authority: Authority, site: Site, tmp_path: Path
+) -> None:
+    """Not a byte behind the handshake, and so no password; who can prove it hears it, which shows that it would be heard."""
+    bad, good = authority.issue("bad", host, days), authority.issue("good", f"IP:{localbroker.HOST}")
+    trusted = authority if trust == "same" else Authority(tmp_path / "another").begin()
+    crl = {"crl": str(authority.revoke(bad[0]))} if revoked else {}
+    (tmp_path / "mqtt-password").write_text(CANARY)
+    login = {"username": "edge", "password": {"secret": "mqtt-password"}}
+    with Ear(*bad) as liar, Ear(*good) as honest:
+        site.gateway(broker={"url": liar.url, "ca": str(trusted.ca), **login, **crl}, credentials_dir=str(tmp_path))
+        site.gateway(broker={"url": honest.url, "ca": str(authority.ca), **login, **crl}, credentials_dir=str(tmp_path))
+        eventually(lambda: len(liar.heard) >= 2, "it has tried more than once")
+        eventually(lambda: any(words and CANARY.encode() in words for words in honest.heard), "a broker hears the password")
+        assert set(liar.heard) == {None}
 
 
 def test_a_gateway_without_a_certificate_is_told_so(
