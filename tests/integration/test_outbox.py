@@ -130,7 +130,7 @@ def test_an_outage_with_a_crash_in_the_middle_loses_nothing(
     devices, count = 100, scaled(60_000)
     way = proxy(broker.url.port)
     edge = gateway(url=way.url, outbox={"replay_rate": 2000})
-    paths = commission(client, plant, devices)
+    paths = commission(client, plant, devices, 0.2)
     way.shut()
     begun = plant.taken
     eventually(lambda: plant.taken > begun + 10 * devices, "the outage has begun", 60)
