@@ -1,8 +1,9 @@
 """What must outlive a crash: writes to be given back, the fence epoch, tasks, overrides, and requests that were seen.
 
 One SQLite file. It is written through a rollback journal and not a write-ahead log, as the end of such a log can be cut off
-without a trace, and with it a write that nobody would give back. Each entry carries its checksum. A file that is damaged is
-kept aside, and what is whole in it goes into the new one.
+without a trace, and with it a write that nobody would give back. Each entry carries its checksum, and one of them is the
+total of the others, as a rollback journal that is damaged leaves a commit made in part. A damaged file is kept aside, and
+what is whole in it goes into the new one.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ CREATE TABLE entries (
     kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID;
 """
-_PUT = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)"
+_PUT = "INSERT INTO entries VALUES (?, ?, ?, ?)"
 _ALL = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), body, crc FROM entries"
-_DROP = "DELETE FROM entries WHERE kind = ? AND key = ?"
+_DROP = "DELETE FROM entries WHERE kind = ? AND key = ? RETURNING crc"
+_TOTAL = ("total", "")
 _Row = tuple[str, str, bytes]
 
 
@@ -155,8 +157,7 @@ class Journal:
             key = (device, point, priority)
             needed = {digest for other, digests in self._needs.items() if other != key for digest in digests}
             unneeded = self._needs.get(key, set()) - needed
-            with self._file.transaction() as db:
-                db.executemany(_DROP, [("write", _key(*key)), *(("document", digest) for digest in unneeded)])
+            self._change([("write", _key(*key)), *(("document", digest) for digest in unneeded)])
             self._writes.pop(key, None)
             self._needs.pop(key, None)
 
@@ -190,9 +191,8 @@ class Journal:
         All of it or, with JournalError, none.
         """
         rows = [("request", _key(r.requester, r.key), _dump(asdict(r))) for r in requests]
-        with self._lock, self._file.transaction() as db:
-            db.executemany(_DROP, [("request", _key(r.requester, r.key)) for r in forgotten])
-            db.executemany(_PUT, starmap(_checked, rows))
+        with self._lock:
+            self._change([("request", _key(r.requester, r.key)) for r in forgotten], rows)
 
     def seen(self) -> list[SeenRequest]:
         """The requests that are kept, of this process and those before. Raises JournalError."""
@@ -204,7 +204,7 @@ class Journal:
     def _open(self) -> MovedAside | None:
         self._moved = self._file.open() or self._moved
         if self._moved is None and not self._is_whole():
-            self._moved = self._file.start_again("the journal is damaged: an entry does not fit its checksum")
+            self._moved = self._file.start_again("the journal is damaged: an entry is missing or does not fit its checksum")
         if self._moved is None:
             return None
         saved = list(self._salvage(self._moved.path))
@@ -217,7 +217,8 @@ class Journal:
         try:
             with self._file.peek(path) as db:
                 for row in filter(_fits, db.execute("SELECT * FROM entries")):  # a column's name may be damaged, too
-                    yield row[0].decode(), row[1].decode(), row[2]
+                    if row[0] != b"total":
+                        yield row[0].decode(), row[1].decode(), row[2]
         except (sqlite3.Error, UnicodeError):  # what follows can not be read; the latter when SQLite quotes damaged bytes
             return
 
@@ -228,15 +229,26 @@ class Journal:
     def _is_whole(self) -> bool:
         with self._file.transaction() as db:
             try:
-                return all(map(_fits, db.execute(_ALL)))
+                return _add_up(db.execute(_ALL))
             except sqlite3.Error as error:  # the table itself is not what it was
                 if is_passing(error):
                     raise
                 return False
 
     def _put(self, *rows: _Row) -> None:
+        self._change((), rows)
+
+    def _change(self, drop: Iterable[tuple[str, str]], put: Iterable[_Row] = ()) -> None:
+        """Drop entries and put others, each in place of the one of its key: all of it or, with JournalError, none."""
+        rows = {row[:2]: row for row in starmap(_checked, put)}
         with self._file.transaction() as db:
-            db.executemany(_PUT, starmap(_checked, rows))
+            count, crcs = _total(db)
+            gone = [crc for key in {*drop, *rows} for (crc,) in db.execute(_DROP, key)]
+            db.executemany(_PUT, rows.values())
+            count += len(rows) - len(gone)
+            crcs += sum(row[3] for row in rows.values()) - sum(gone)
+            db.execute(_DROP, _TOTAL)
+            db.execute(_PUT, _checked(*_TOTAL, _dump([count, crcs])))
 
     def _rows(self, kind: str) -> list[_Row]:
         with self._file.transaction() as db:
@@ -275,6 +287,26 @@ def _checked(kind: str, key: str, body: bytes) -> tuple[str, str, bytes, int]:
 def _fits(row: tuple[Any, ...]) -> bool:
     """Whether an entry of ``_ALL`` is what was written; damage may have changed the types, too."""
     return len(row) == 4 and all(isinstance(part, bytes) for part in row[:3]) and _crc(*row[:3]) == row[3]
+
+
+def _total(db: sqlite3.Connection) -> tuple[int, int]:
+    """The number of entries, and the sum of their checksums."""
+    row = db.execute("SELECT body FROM entries WHERE kind = ? AND key = ?", _TOTAL).fetchone()
+    count, crcs = json.loads(row[0]) if row else (0, 0)
+    return count, crcs
+
+
+def _add_up(rows: Iterable[tuple[Any, ...]]) -> bool:
+    """Whether the rows of ``_ALL`` are what was written, each of them and together."""
+    total, count, crcs = _dump([0, 0]), 0, 0
+    for row in rows:
+        if not _fits(row):
+            return False
+        if row[0] == b"total":
+            total = row[2]
+        else:
+            count, crcs = count + 1, crcs + row[3]
+    return total == _dump([count, crcs])
 
 
 def _write_rows(write: OpenWrite) -> list[_Row]:

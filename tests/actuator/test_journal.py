@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,6 +244,68 @@ def test_a_flipped_bit_is_noticed(path: Path):
         content = bytearray(whole)
         content[chance.choice(used)] ^= 1 << chance.randrange(8)
         check_damaged(path, bytes(content), whole)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_commit_that_was_made_in_part_is_noticed(path: Path):
+    """When the rollback journal is damaged too, pages of before and after lie together: no write is lost without a word."""
+    chance = random.Random(3)
+    told = 0
+    for _ in range(scaled(200)):
+        kept, before, after = around_a_commit(path, chance)
+        for _ in range(10):
+            emptied(path)
+            path.write_bytes(mixed(before, after, chance))
+            journal = Journal(path, FakeClock())
+            moved = journal.open()
+            assert moved is not None or kept <= {write.key for write in journal.open_writes()}
+            told += moved is not None
+            journal.close()
+    assert told
+
+
+def around_a_commit(path: Path, chance: random.Random) -> tuple[set[tuple[str, str, int | None]], bytes, bytes]:
+    """A journal's open writes, and its bytes before and after another commit."""
+    emptied(path)
+    journal = Journal(path, FakeClock())
+    journal.open()
+    for n in range(chance.choice((20, 60))):
+        journal.begin(replace(A, point=f"p{n}", config=b"%d" % (n % 5) * 1000))
+        if n % 3 == 0:
+            journal.close_write(A.device, f"p{n}", A.priority)
+    kept, before = {write.key for write in journal.open_writes()}, path.read_bytes()
+    if chance.random() < 0.5:
+        journal.record([replace(SEEN, key=f"c:{n}") for n in range(chance.randrange(1, 100))])
+    else:
+        journal.begin(replace(A, point="p1x", config=b"d" * chance.randrange(5000)))
+    journal.close()
+    return kept, before, path.read_bytes()
+
+
+def mixed(before: bytes, after: bytes, chance: random.Random) -> bytes:
+    """Some pages of the one and the others of the other."""
+    pages = [(before[at : at + 4096], after[at : at + 4096]) for at in range(0, max(len(before), len(after)), 4096)]
+    return b"".join(chance.choice(pair).ljust(4096, b"\0") for pair in pages)
+
+
+def test_an_entry_that_is_gone_without_a_trace_is_noticed(path: Path):
+    """The total knows of it."""
+    filled(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DELETE FROM entries WHERE kind = 'write' AND key LIKE '%C/B/a%'")
+    journal = Journal(path, FakeClock())
+    moved = journal.open()
+    assert moved is not None
+    assert "an entry is missing" in moved.reason
+    assert journal.open_writes() == [B]
+    journal.close()
+
+
+def emptied(path: Path) -> None:
+    """Remove all that lies beside a file."""
+    for old in path.parent.iterdir():
+        old.unlink()
 
 
 def test_a_damaged_table_gives_its_entries(path: Path):
