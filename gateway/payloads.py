@@ -15,6 +15,8 @@ import orjson
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
+TOO_LONG = f"longer than the {MAX_BYTES} bytes that a document may have"
+"""What is said of a payload of more; not of how many, as the rest need not have been read."""
 
 # What is not closed matches to the end of its line or of the text: so no text costs more than linear time.
 # It never goes back either, which would take memory for each backslash.
@@ -29,15 +31,10 @@ class BadPayload(ValueError):
     """A payload is refused; the message says where and why."""
 
 
-def too_long(payload: bytes) -> str:
-    """What is said of a payload of more than MAX_BYTES."""
-    return f"{len(payload)} bytes are more than the {MAX_BYTES} that a document may have"
-
-
 def text(payload: bytes) -> str:
     """The payload as text, without a byte order mark. Raises BadPayload: too big, not UTF-8."""
     if len(payload) > MAX_BYTES:
-        raise BadPayload(too_long(payload))
+        raise BadPayload(TOO_LONG)
     try:
         return payload.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from gateway.broker import tls
+from gateway.broker import publish, tls
 from gateway.broker.subscription import Subscription
 from gateway.clock import Clock
 from gateway.model import Message, Outgoing
@@ -28,8 +28,8 @@ log = structlog.get_logger()
 
 KEEPALIVE = 15
 CONNECT_TIMEOUT = 5.0
-AT_ONCE = 4096
-"""Bytes that are read at least, if they are there: the library would take three steps to each packet."""
+AT_ONCE, AT_MOST = 4096, 64 << 10
+"""Bytes that are read at least, if they are there, as the library would take three steps to each packet; and at most."""
 SUCCESS, NOTHING = ReasonCode(PacketTypes.PUBACK), Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 NO_SUBSCRIBERS = b"\x10"
 """How a PUBACK goes on that tells that nobody has subscribed (MQTT 5.0, 3.4.2.1): a success for us."""
@@ -71,22 +71,37 @@ class Hears(Protocol):
 
 
 class _Library(paho.Client):
-    """The library's client, with fewer calls of the system and a third of its work for each acknowledgement.
+    """The library's client, with fewer calls of the system, and our own ways to hear a message and an acknowledgement.
 
-    Both are by methods that it does not make public, so pyproject.toml names the versions that have them.
+    All by methods that it does not make public, so pyproject.toml names the versions that have them.
     """
 
     _heard = b""
+    hears: Callable[[Message], None]
+    now: Callable[[], float]
 
     def has_more(self, sock: Any) -> bool:
         """Whether something waits to be heard that poll does not tell of: it is here already."""
         return bool(self._heard) or (hasattr(sock, "pending") and sock.pending() > 0)
 
     def _sock_recv(self, bufsize: int) -> bytes:
+        if self._in_packet["remaining_length"] > publish.LONGEST:
+            del self._in_packet["packet"][publish.HEAD :]
         if not self._heard:
-            self._heard = super()._sock_recv(max(bufsize, AT_ONCE))
+            self._heard = super()._sock_recv(min(max(bufsize, AT_ONCE), AT_MOST))
         data, self._heard = self._heard[:bufsize], self._heard[bufsize:]
         return data
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        command, length = self._in_packet["command"], self._in_packet["remaining_length"]
+        packet = self._in_packet["packet"] if length <= publish.LONGEST else self._in_packet["packet"][: publish.HEAD]
+        try:
+            mid, message = publish.decode(command, bytes(packet), length, self.now())
+        except (ValueError, IndexError):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if message is not None:
+            self.hears(message)
+        return self._send_puback(mid) if mid else MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         packet = self._in_packet["packet"]
@@ -122,7 +137,7 @@ class Client:
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
+        client.hears, client.now = self._on_message, self._clock.now
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.connect(broker.url.host, broker.url.port, KEEPALIVE, clean_start=True, properties=_no_session())
@@ -206,36 +221,14 @@ class Client:
         if flags.is_disconnect_packet_from_server:
             self._guarded(lambda: self._hears.closed(f"the broker has closed the connection: {code}"))
 
-    def _on_message(self, _c: Any, _u: Any, received: paho.MQTTMessage) -> None:
-        def act() -> None:
-            try:
-                topic = received.topic
-            except UnicodeDecodeError:
-                return  # not a topic by MQTT's own rules (5.0, 1.5.4): nobody can have meant us
-            self._hears.message(_message(topic, received, self._clock.now()))
-
-        self._guarded(act)
+    def _on_message(self, message: Message) -> None:
+        self._guarded(lambda: self._hears.message(message))
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
         self._guarded(lambda: self._hears.acknowledged(mid, str(code) if code.is_failure else None))
 
     def _on_subscribe(self, _c: Any, _u: Any, mid: int, codes: list[ReasonCode], _p: Any) -> None:
         self._guarded(lambda: self._hears.subscribed(mid, [str(code) if code.is_failure else None for code in codes]))
-
-
-def _message(topic: str, received: paho.MQTTMessage, now: float) -> Message:
-    properties: Any = received.properties
-    return Message(
-        topic,
-        bytes(received.payload),
-        received.retain,
-        received.qos,
-        now,
-        getattr(properties, "ResponseTopic", None),
-        getattr(properties, "CorrelationData", None),
-        getattr(properties, "MessageExpiryInterval", None),
-        tuple(getattr(properties, "UserProperty", ())),
-    )
 
 
 def _options(subscription: Subscription) -> SubscribeOptions:

@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.errors import BadRequest, Busy, DeadlinePassed, GatewayError, Unavailable, UnknownMethod
 from gateway.faultpoint import FaultPoint, passing
 from gateway.model import Message, Outgoing
-from gateway.payloads import MAX_BYTES, BadPayload, too_long
+from gateway.payloads import MAX_BYTES, TOO_LONG, BadPayload
 from gateway.rpc.arrivals import Arrivals
 from gateway.rpc.calls import NOT_JSON, WRITING, Call, Handler, Malformed, Request, Silence
 from gateway.rpc.duplicates import Duplicates
@@ -110,7 +110,7 @@ class Rpc:
         if not self._rate.take(requester, self._clock.now()):
             self._refuse(message, self._too_many())
         elif len(message.payload) > MAX_BYTES:
-            self._refuse(message, Malformed(f"the payload is refused: {too_long(message.payload)}", NOT_JSON))
+            self._refuse(message, Malformed(f"the payload is refused: {TOO_LONG}", NOT_JSON))
         elif not self._inbox.put(message):
             self._refuse(message, Busy(f"{len(self._inbox)} requests wait already"))
 

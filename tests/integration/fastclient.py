@@ -29,12 +29,12 @@ def retain(url: BrokerUrl, messages: Iterable[tuple[str, bytes]]) -> None:
             heard += data
 
 
-def flood(url: BrokerUrl, topic: str, payload: bytes, rate: int, seconds: float) -> float:
+def flood(url: BrokerUrl, topic: str, payload: bytes, rate: int, seconds: float, properties: bytes = b"\x00") -> float:
     """Publish this message so often a second for so long, not retained; how many a second it came to."""
     with socket.create_connection((url.host, url.port), timeout=60) as sock:
         sock.sendall(CONNECT)
         sock.recv(1024)
-        begun, portion = time.monotonic(), _publish(topic, payload, b"\x30") * (rate // PORTIONS)
+        begun, portion = time.monotonic(), _publish(topic, payload, b"\x30", properties) * (rate // PORTIONS)
         count = round(seconds * PORTIONS)
         for number in range(count):
             time.sleep(max(0.0, begun + number / PORTIONS - time.monotonic()))
@@ -42,8 +42,8 @@ def flood(url: BrokerUrl, topic: str, payload: bytes, rate: int, seconds: float)
         return count * (rate // PORTIONS) / (time.monotonic() - begun)
 
 
-def _publish(topic: str, payload: bytes, kind: bytes = b"\x31") -> bytes:
-    body = len(topic.encode()).to_bytes(2, "big") + topic.encode() + b"\x00" + payload
+def _publish(topic: str, payload: bytes, kind: bytes = b"\x31", properties: bytes = b"\x00") -> bytes:
+    body = len(topic.encode()).to_bytes(2, "big") + topic.encode() + properties + payload
     return kind + _length(len(body)) + body
 
 

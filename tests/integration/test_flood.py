@@ -7,11 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from gateway.queues import MIB, READS_LIMIT
 from gateway.topics import path_fault
+from tests.integration.brokers import OwnBroker
 from tests.integration.client import TestClient
 from tests.integration.documents import fake, point
 from tests.integration.fastclient import PORTIONS, flood
@@ -103,8 +107,37 @@ def test_a_flood_of_long_requests_costs_no_memory(client: TestClient, path: str,
     assert memory(edge, "VmRSS") - before < GROWTH
     answer = client.request("rpc/bob/ping", payloads[1])
     assert answer.error["code"] == "bad_request"
-    assert "more than the 262144" in answer.error["message"]
+    assert "longer than the 262144" in answer.error["message"]
     assert client.request("rpc/bob/ping").result == "pong"
+    client.publish(f"config/devices/{path}", b"", retain=True)
+
+
+def test_a_huge_message_costs_no_memory(own_broker: Callable[..., OwnBroker], site: Site) -> None:
+    """With a broker that takes any it is not kept, and its sender is told; as a configuration in the device's status."""
+    broker = own_broker({"allow_anonymous": "true"})  # the sample takes 2 MB
+    edge, client, huge = site.gateway(url=str(broker.url)), site.connect(url=broker.url), bytes(20 * MIB)
+    client.publish("config/devices/C/B/small", fake(interval=60), retain=True)
+    client.online("C/B/small")
+    before = memory(edge, "VmHWM")
+    answers = [client.request("rpc/bob/ping", huge, qos=qos).error for qos in (0, 1)]
+    client.publish("config/devices/C/B/D", huge, retain=True)
+    errors = client.status("C/B/D", state="misconfigured")["config"]["errors"]
+    assert memory(edge, "VmHWM") - before < GROWTH
+    assert [answer["code"] for answer in answers] == ["bad_request", "bad_request"]
+    assert all("longer than the 262144" in fault["message"] for fault in (*answers, *errors))
+
+
+def test_many_properties_hold_nobody_up(client: TestClient, path: str, house: Site) -> None:
+    """A message with 60,000 user properties is one like others, and answered in the ordinary time."""
+    client.publish(f"config/devices/{path}", fake(interval=60), retain=True)
+    client.online(path)
+    properties: Any = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = [("a", "")] * 60_000
+    packed = properties.pack()
+    begun = time.monotonic()
+    flood(house.broker.url, f"{house.prefix}/rpc/mallory/ping", b"", PORTIONS, 0.2, packed)
+    assert client.request("rpc/bob/ping").result == "pong"
+    assert time.monotonic() - begun < 3 * PATIENCE
     client.publish(f"config/devices/{path}", b"", retain=True)
 
 

@@ -82,7 +82,7 @@ def test_two_separators_in_a_header_are_not_guessed_between():
         (b" \n", "empty"),
         (b"A,B\n1,\xb0C\n", "not UTF-8"),
         (b"A,B\n1,\x002\n", "not text: character 0"),
-        (b"x" * (MAX_BYTES + 1), "bytes are more than"),
+        (b"x" * (MAX_BYTES + 1), "longer than the"),
         (b'A,B\n1,2\n3,"4\n5,6\n', "row 3"),
         (b"Name,name\n1,2\n", "stands twice"),
         (b",;\n", "commas and semicolons"),
