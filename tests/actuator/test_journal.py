@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.actuator.journal import Journal, JournalError, OpenWrite, SeenRequest
+from tests.damage import mixed
 from tests.fakes import FakeClock
 from tests.integration.waiting import each, scaled
 
@@ -281,12 +282,6 @@ def around_a_commit(path: Path, chance: random.Random) -> tuple[set[tuple[str, s
         journal.begin(replace(A, point="p1x", config=b"d" * chance.randrange(5000)))
     journal.close()
     return kept, before, path.read_bytes()
-
-
-def mixed(before: bytes, after: bytes, chance: random.Random) -> bytes:
-    """Some pages of the one and the others of the other."""
-    pages = [(before[at : at + 4096], after[at : at + 4096]) for at in range(0, max(len(before), len(after)), 4096)]
-    return b"".join(chance.choice(pair).ljust(4096, b"\0") for pair in pages)
 
 
 def test_an_entry_that_is_gone_without_a_trace_is_noticed(path: Path):

@@ -130,6 +130,8 @@ def test_an_empty_file_gives_its_room_back(path: Path, file: OutboxFile) -> None
     assert path.stat().st_size < 100_000
     assert path.with_name("outbox.db-wal").stat().st_size < 1_100_000
     assert file.bytes < 100_000
+    file.close()
+    assert file.open() is None
 
 
 def test_refused_messages_are_set_aside_the_newest_of_them(path: Path, file: OutboxFile) -> None:
@@ -185,7 +187,7 @@ def damaged(path: Path, old: bytes, new: bytes) -> None:
 
 def test_damage_that_is_met_later_moves_the_file_aside(path: Path, file: OutboxFile) -> None:
     """It is kept under another name, and what is whole in it goes into a new one; an error that passes moves nothing."""
-    file.change([*some(*range(1, 1001), size=1000), Kept(2000, "t", b"once upon a time")], [])
+    file.change([Kept(1, "t", b"once upon a time"), *some(*range(2, 1002), size=1000)], [])
     file.close()
     damaged(path, b"once upon", b"once upin")
     content = path.read_bytes()
@@ -196,10 +198,10 @@ def test_damage_that_is_met_later_moves_the_file_aside(path: Path, file: OutboxF
     assert moved is not None
     assert "1000 messages of it are taken over, 1 are lost" in moved.reason
     assert moved.path.read_bytes() == content
-    assert (ids(file), file.count, file.lost) == ([*range(1, 1001)], 1000, 1)
-    file.change(some(1001), [])
+    assert (ids(file), file.count, file.lost) == ([*range(2, 1002)], 1000, 1)
+    file.change(some(1002), [])
     with pytest.raises(OutboxError) as twice:
-        file.change(some(1001), [])
+        file.change(some(1002), [])
     assert file.start_again(twice.value) is None
     assert file.count == 1001
 
