@@ -188,6 +188,35 @@ def test_what_a_silent_broker_has_not_acknowledged_survives_a_crash(
     assert all(len(found[path].replayed) >= 20 for path in paths)
 
 
+def test_a_log_that_is_damaged_after_a_crash_is_told(
+    broker: Any, client: TestClient, proxy: Callable[[int], Proxy], gateway: Gateways, plant: CountingPlant
+) -> None:
+    """One bit in the middle of what kill -9 left: what is lost is counted, the rest comes."""
+    way = proxy(broker.url.port)
+    edge = gateway(url=way.url)
+    commission(client, plant, 5, 0.1)
+    way.shut()
+    begun = plant.taken
+    eventually(lambda: plant.taken > begun + 200, "some readings are kept")
+    edge.kill()
+    killed = time.monotonic()
+    log = edge.directory / "state" / "outbox.db-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    mark = client.mark()
+    edge.start()
+    way.open()
+    status = client.wait_for(f"gateways/{edge.id}/status", lambda m: m.json.get("problems"), 20 * PATIENCE, mark).json
+    [problem] = status["problems"]
+    assert problem["code"] == "outbox_set_aside"
+    told = delivered(client, edge, mark)
+    gone = lost(client, plant, killed - AT_ONCE, killed)
+    assert told["dropped"] > 20
+    assert f"{told['dropped']} are lost" in problem["message"]
+    assert abs(told["dropped"] - sum(map(len, gone.values()))) <= 5 * AT_ONCE / 0.1 + 5
+
+
 def test_a_stop_with_the_broker_away_loses_nothing(
     broker: Any, client: TestClient, proxy: Callable[[int], Proxy], gateway: Gateways, plant: CountingPlant
 ) -> None:
