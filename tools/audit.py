@@ -3,8 +3,9 @@
     python tools/audit.py [LOCK...]
 
 pip-audit leaves out a package that it can not find, and passes; here each package of the lock has to be audited in its
-version. The exit code is 0 if all were and none has a known vulnerability, 1 if one has or was left out, 2 if the audit
-could not be run, which is no pass.
+version. The exit code is 0 if all were and none has a known vulnerability; 3 if nobody could be asked, as the index can
+not be reached or knows none of them, which is no pass; 1 otherwise: one has a vulnerability or was left out, or pip-audit
+failed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.txt", "requirements-run.txt", "requirements-build.txt")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ \\;]+)", re.MULTILINE)
 
-PASSED, FAILED, NOT_RUN = 0, 1, 2
+UNREACHABLE = re.compile(r"^requests\.exceptions\.(ConnectionError|ProxyError|\w*Timeout)\b|Could not connect to PyPI")
+"""The last words of pip-audit where the network does not let it ask."""
+UNKNOWN = "not found on PyPI"
+"""Its reason for a package that the index does not know."""
+
+PASSED, FAILED, NOT_RUN = 0, 1, 3  # 2 is what Python ends with itself, as when there is no such script
 
 
 def locked(locks: Sequence[Path]) -> dict[str, str]:
@@ -61,19 +67,35 @@ def _vulnerable(audited: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def audit(locks: Sequence[Path]) -> tuple[int, list[str]]:
-    """Run pip-audit on the locks."""
+    """Run pip-audit on the locks; what it tells counts, whatever becomes of the rest."""
     told: list[dict[str, Any]] = []
+    answered: list[Path] = []
+    silent: list[str] = []
     for lock in locks:
-        command = [sys.executable, "-m", "pip_audit", "-r", lock, "--require-hashes", "--disable-pip", "--format=json"]
-        done = subprocess.run([*command, "--progress-spinner=off"], capture_output=True, text=True)
-        try:
-            told += json.loads(done.stdout)["dependencies"]
-        except ValueError:
-            return NOT_RUN, [f"audit not run: {(done.stderr.strip().splitlines() or ['pip-audit says nothing'])[-1]}"]
-    code, words = judge(locked(locks), told)
-    if told and all("skip_reason" in one for one in told):
-        return NOT_RUN, [f"audit not run: the index that is reachable here knows none of {len(told)} packages", words[0]]
-    return code, words
+        packages, words = _asked(lock)
+        told += packages
+        if words:
+            silent.append(words)
+        else:
+            answered.append(lock)
+    unknown = bool(told) and all(UNKNOWN in one.get("skip_reason", "") for one in told)
+    code, faults = judge(locked(answered), told) if answered and not unknown else (PASSED, [])
+    if code or not (silent or unknown):
+        return code, [*faults, *silent]
+    if unknown:
+        silent.append(f"the index that is reachable here knows none of {len(told)} packages: {UNKNOWN}")
+    proven = all(UNREACHABLE.search(words) or UNKNOWN in words for words in silent)
+    return NOT_RUN if proven else FAILED, [f"audit not run: {words}" for words in silent]
+
+
+def _asked(lock: Path) -> tuple[list[dict[str, Any]], str]:
+    """What pip-audit tells of the packages of a lock; if it tells nothing, the last line of what it says instead."""
+    command = [sys.executable, "-m", "pip_audit", "-r", lock, "--require-hashes", "--disable-pip", "--format=json"]
+    done = subprocess.run([*command, "--progress-spinner=off"], capture_output=True, text=True)
+    try:
+        return json.loads(done.stdout)["dependencies"], ""
+    except (ValueError, KeyError, TypeError):
+        return [], (done.stderr.strip().splitlines() or ["pip-audit says nothing"])[-1]
 
 
 if __name__ == "__main__":

@@ -182,6 +182,51 @@ def test_an_audit_without_an_index_is_not_run(monkeypatch: pytest.MonkeyPatch) -
     assert words[0].startswith("audit not run: ")
 
 
+BAD = {"name": "two", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": []}]}
+AWAY = "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded"
+UNKNOWN = {"name": "two", "skip_reason": "Dependency not found on PyPI and could not be audited: two (1)"}
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "words"),
+    [
+        ([([GOOD], ""), ([GOOD | {"name": "two"}], "")], audit.PASSED, "2 packages audited"),
+        ([([GOOD], ""), ([], AWAY)], audit.NOT_RUN, "audit not run: requests"),
+        ([([GOOD], ""), ([], "Could not connect to PyPI's vulnerability feed")], audit.NOT_RUN, "audit not run: Could"),
+        ([([UNKNOWN | {"name": "one"}], ""), ([UNKNOWN], "")], audit.NOT_RUN, "audit not run: the index"),
+        ([([UNKNOWN | {"name": "one"}], ""), ([], AWAY)], audit.NOT_RUN, "audit not run: requests"),
+        ([([BAD | {"name": "one"}], ""), ([], AWAY)], audit.FAILED, "one 1 has CVE-1"),
+        ([([], ""), ([], AWAY)], audit.FAILED, "one 1 was not audited"),
+        ([([GOOD], ""), ([UNKNOWN], "")], audit.FAILED, "two 1 was not audited"),
+        ([([GOOD], ""), ([], "/usr/bin/python: No module named pip_audit")], audit.FAILED, "audit not run: /usr"),
+        ([([], AWAY), ([], "pip-audit: error: unrecognized arguments: --x")], audit.FAILED, "audit not run: requests"),
+        ([([], "pip-audit says nothing"), ([], "KeyError: 'x'")], audit.FAILED, "audit not run: pip-audit says nothing"),
+    ],
+)
+def test_only_a_network_excuses_an_audit(
+    says: list[tuple[list[dict[str, Any]], str]],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was told is judged first; then an audit that failed in any other way than by the network fails."""
+    locks = [tmp_path / "one", tmp_path / "two"]
+    for lock in locks:
+        lock.write_text(f"{lock.name}==1 \\\n")
+    monkeypatch.setattr(audit, "_asked", lambda lock: says[locks.index(lock)])
+    found, lines = audit.audit(locks)
+    assert found == code
+    assert lines[0].startswith(words), lines
+
+
+def test_pip_audit_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no excuse that there is nothing to ask with."""
+    monkeypatch.setattr(audit.sys, "executable", "/bin/false")
+    code, words = audit.audit([BUILD])
+    assert (code, words) == (audit.FAILED, ["audit not run: pip-audit says nothing"])
+
+
 # ---- secrets
 
 
