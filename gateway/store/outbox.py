@@ -125,6 +125,7 @@ class OutboxFile:
             self._look(mark)
         moved = self._take_over()
         self._ledger.go_on(mark, self._taken(_NEWEST), self._clock.now())
+        self._ledger.told(self._ledger.commits, self.count, False)  # one that was left may be of a file that is no more
         return moved
 
     def start_again(self, error: OutboxError) -> MovedAside | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -357,6 +358,7 @@ def test_a_mark_that_is_damaged_says_nothing(path: Path, file: OutboxFile) -> No
 
 def test_a_mark_that_can_not_be_written_stops_the_next_change(path: Path, file: OutboxFile) -> None:
     """The one before it is made; when the mark can be written again, all goes on."""
+    path.with_name("outbox.db-mark").unlink()
     path.with_name("outbox.db-mark").mkdir()
     file.change(some(1), [])
     with pytest.raises(OutboxError, match=r"outbox\.db-mark: Is a directory"):
@@ -365,6 +367,17 @@ def test_a_mark_that_can_not_be_written_stops_the_next_change(path: Path, file: 
     path.with_name("outbox.db-mark").rmdir()
     file.change(some(2), [])
     assert ids(file) == [1, 2]
+
+
+def test_a_file_that_somebody_has_removed_is_not_missed(path: Path, file: OutboxFile) -> None:
+    """The mark that it has left says nothing against the new one, also when a kill comes before its first commit."""
+    file.change(some(1, 2), [])
+    file.close()
+    path.unlink()
+    assert file.open() is None
+    other = path.with_name("left") / path.name
+    shutil.copytree(path.parent, other.parent)
+    assert an_outbox(other).open() is None
 
 
 def test_many_commits_are_counted_round_and_round(path: Path, file: OutboxFile) -> None:
