@@ -75,7 +75,7 @@ class Coordinator:
         instance, sentinel = ours[1], topics.sentinel()
         data_replay = Replayer(data, sentinel, self._pump, clock, f"{instance}-d")
         self._replay = replay = Replayer(control, sentinel, self._pump, clock, f"{instance}-c")
-        self._identity = Identity(topics, data_replay, ours, board, self._displace)
+        self._identity = Identity(topics, clock, data_replay, ours, board, self._displace)
         self._configs = Configs(topics, scope, control, replay, catalog, board)
         self._owners = Owners(topics, clock, scope, control, replay, manager, catalog, claims)
         self._linked = Linked(topics, clock, control, replay, manager, catalog, board)
@@ -140,7 +140,7 @@ class Coordinator:
             log.info("the connection was lost while it was being set up")
 
     def _pause(self) -> float:
-        soonest = min(self._order.due(), self._next_stats, NEVER if self._order.booted else self._boot_at)
+        soonest = min(self._order.due(), self._next_stats, self._boot_due())
         return max(0.0, min(soonest - self._clock.now(), LONGEST_PAUSE))
 
     def _work(self) -> None:
@@ -187,17 +187,16 @@ class Coordinator:
         while self._events:  # if one fails, the others are there for the next turn
             heard = self._handle(*self._events.popleft()) or heard
         now = self._clock.now()
-        if not self._order.booted and now >= self._boot_at and not self._control.connected:  # connected, the order counts
-            self._boot()
+        if now >= self._boot_due() and not self._control.connected:  # connected, the order counts
+            self._order.boot()
         if now >= self._next_stats:
             self._next_stats = now + STATS_INTERVAL
             self._tell_stats()
         return heard
 
-    def _boot(self) -> None:
-        """No broker has come in time; but while it is open whether somebody else has our id, the devices may be theirs."""
-        if not self._identity.in_doubt:
-            self._order.boot()
+    def _boot_due(self) -> float:
+        """When devices run without a broker's replay; not while it is open whether they are another process's."""
+        return NEVER if self._order.booted else max(self._boot_at, self._identity.doubt_ends)
 
     def _handle(self, sender: str, event: Event | Learned | str) -> bool:
         match sender, event:

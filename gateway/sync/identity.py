@@ -15,6 +15,7 @@ import structlog
 
 from gateway.board import Board
 from gateway.broker import Subscription
+from gateway.clock import Clock
 from gateway.model import Message
 from gateway.ownership import displaced
 from gateway.sync.replayer import QUIET, Replayer
@@ -22,10 +23,12 @@ from gateway.topics import Topics
 
 log = structlog.get_logger()
 
-ASKS = 5
-"""How often a process that began later is asked for a sign of life before it counts as dead."""
-ANSWER = 1.0
-"""Seconds of silence after each time: one that runs answers within milliseconds."""
+SILENT = 5.0
+"""Seconds that we listen in vain before a process that began later counts as dead: one that runs answers in milliseconds."""
+ASK_AGAIN = 1.0
+"""Seconds without a word after which it is asked once more."""
+DOUBT = 10.0
+"""Seconds after a question in which devices are not run from disk although the link is down: it is back sooner."""
 
 
 class Identity:
@@ -36,17 +39,25 @@ class Identity:
     """
 
     def __init__(
-        self, topics: Topics, replay: Replayer, ours: tuple[str, str], board: Board, displace: Callable[[], None]
+        self,
+        topics: Topics,
+        clock: Clock,
+        replay: Replayer,
+        ours: tuple[str, str],
+        board: Board,
+        displace: Callable[[], None],
     ) -> None:
         self._topics = topics
+        self._clock = clock
         self._replay = replay
         self._ours = ours
         self._board = board
         self._displace = displace
         self._gate = False
         self._seen: dict[str, Any] = {}
-        self._unanswered = 0
-        self.in_doubt = False
+        self._listened = 0.0
+        self.doubt_ends = float("-inf")
+        """Boot clock time until which it is open whether the devices are somebody else's."""
         self.displaced = False
 
     def let_in(self) -> bool:
@@ -56,24 +67,18 @@ class Identity:
 
     def shut(self) -> None:
         """Before the control link may come back, look again."""
-        self._gate = False
+        self._gate, self._listened = False, 0.0
 
     def check(self) -> bool:
         """Read our status, and open the gate if nobody newer has our id; whether the broker lets us read back.
 
-        While somebody newer is asked for a sign of life we are ``in_doubt``. What is cut short does not count as unanswered,
-        but all connections do together: of several processes that wait for a dead one each cuts the others short.
-        Raises LinkLost.
+        We listen for a newer one over all connections: of several processes that wait for a dead one each cuts the others'
+        data link. Raises LinkLost.
         """
         self._seen = {}
         whole = self._look(QUIET)
-        try:
-            while self._newer() and self._unanswered < ASKS:
-                self.in_doubt = True
-                self._look(ANSWER)
-                self._unanswered += 1
-        finally:
-            self.in_doubt = False
+        while self._newer() and self._listened < SILENT:
+            self._ask()
         if not self.displaced:
             self._pass()
         return whole
@@ -101,12 +106,20 @@ class Identity:
         self._board.problem("no_sentinel", None if whole else _no_sentinel(self._topics.sentinel()))
         return whole
 
+    def _ask(self) -> None:
+        begun = self._clock.now()
+        self.doubt_ends = begun + DOUBT
+        try:
+            self._look(ASK_AGAIN)
+        finally:
+            self._listened += self._clock.now() - begun
+
     def _pass(self) -> None:
         if self._newer():
             log.warning(
                 "a newer process of this id is retained as online, but answers nothing: it is dead", other=self._seen
             )
-        self._gate, self._unanswered = True, 0
+        self._gate, self.doubt_ends = True, float("-inf")
 
     def _give_way(self) -> None:
         log.error("displaced: another process with this gateway id began later; this one goes idle", other=self._seen)
