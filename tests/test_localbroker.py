@@ -8,6 +8,7 @@ from gateway import localbroker
 from gateway.cli.mqttclient import MqttClient
 from gateway.localbroker import NoBroker
 from gateway.settings_types import broker_url
+from tests.lacking import lacking
 
 SAMPLE = Path(__file__).parents[1] / "deploy" / "mosquitto" / "mosquitto.conf"
 
@@ -21,7 +22,7 @@ def present(kind: str) -> bool:
 def test_a_broker_keeps_large_retained_messages(kind, tmp_path):
     """A broker of our own takes connections when ``start`` returns, and gives 256 KiB retained messages back."""
     if not present(kind):
-        pytest.skip(f"there is no {kind} here")
+        lacking(kind, rightly=kind != "mosquitto")
     broker = localbroker.start(tmp_path, [kind])
     try:
         with MqttClient(broker_url(broker.url)) as client:

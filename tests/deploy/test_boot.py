@@ -12,6 +12,7 @@ import pytest
 
 from tests.deploy.images import NO_DOCUMENTS, done
 from tests.integration.waiting import eventually
+from tests.lacking import lacking, may_mount
 from tests.markdown import ROOT
 from tools import wheel
 
@@ -57,15 +58,17 @@ echo finished
 
 
 def able() -> bool:
-    """Whether a machine can be booted here; the packages of Debian 12 are for Python 3.11."""
-    return os.geteuid() == 0 and all(map(shutil.which, PROGRAMS)) and sys.version_info[:2] == (3, 11)
+    """Whether a machine may be booted here; the packages of Debian 12 are for Python 3.11."""
+    return os.geteuid() == 0 and may_mount() and sys.version_info[:2] == (3, 11)
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A Debian with a broker and the gateway's service, which tries the service when it is booted."""
     if not able():
-        pytest.skip("needs root, Python 3.11 and: apt install mmdebstrap iproute2")
+        lacking("root that may mount, and Python 3.11", rightly=True)
+    if not all(map(shutil.which, PROGRAMS)):
+        lacking("the packages mmdebstrap and iproute2")
     root = tmp_path / "root"
     done("mmdebstrap", "--quiet", "--variant=minbase", *NO_DOCUMENTS, f"--include={PACKAGES}", "bookworm", root)
     site = root / "opt/gateway/site"

@@ -14,6 +14,7 @@ import pytest
 from gateway import child, localbroker
 from gateway.settings_types import BrokerUrl
 from tests.integration.waiting import eventually
+from tests.lacking import lacking
 
 SAMPLE = Path(__file__).parents[2] / "deploy" / "mosquitto" / "mosquitto.conf"
 STOCK = {"allow_anonymous": "true"}
@@ -101,9 +102,7 @@ def sample_conf(directory: Path) -> dict[str, str]:
 def own_broker(tmp_path: Path) -> Iterator[Callable[..., OwnBroker]]:
     """Starts brokers: ``own_broker(conf, lines)``, without ``conf`` as the sample that the project ships, then the lines."""
     if localbroker.mosquitto() is None:
-        if os.environ.get("CI"):
-            pytest.fail("mosquitto is missing")
-        pytest.skip("needs mosquitto: apt install mosquitto")
+        lacking("the package mosquitto")
     made: list[OwnBroker] = []
 
     def make(conf: Mapping[str, str] | None = None, lines: Sequence[str] = (), **more: str) -> OwnBroker:

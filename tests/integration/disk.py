@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.lacking import lacking, may_mount
 
 SOURCE = Path(__file__).with_name("faultydisk.c")
 
@@ -17,7 +16,7 @@ class FailingCalls:
 
     def __init__(self, directory: Path, error: str) -> None:
         if not shutil.which("gcc"):
-            pytest.skip("there is no gcc")
+            lacking("the package gcc")
         self.state = directory / "state"
         self._error = error
         self._control = directory / "fault"
@@ -45,15 +44,15 @@ class _Mounted:
     """A file system of its own."""
 
     def __init__(self, directory: Path, options: str) -> None:
-        if os.geteuid() != 0:
-            pytest.skip("only root may mount")
+        if not may_mount():
+            lacking("the right to mount", rightly=True)
         self.state = directory / "state"
         self.state.mkdir(parents=True, exist_ok=True)
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", options, "none", self.state], capture_output=True, text=True, check=False
         )
         if mounted.returncode:
-            pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+            lacking(f"a tmpfs: {mounted.stderr.strip()}")
         self.environ: dict[str, str] = {}
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from gateway.methods import Methods
 from gateway.rpc import WRITING
 from tests.integration.brokers import OwnBroker
 from tests.integration.waiting import eventually
+from tests.lacking import lacking
 from tests.markdown import ROOT, as_shown, blocks, commands
 
 PATIENCE = 15.0
@@ -36,9 +37,7 @@ def demo(tmp_path: Path) -> Iterator[str]:
 
 def _needs_clients() -> None:
     if shutil.which("mosquitto_rr") is None:
-        if os.environ.get("CI"):
-            pytest.fail("mosquitto_rr is missing")
-        pytest.skip("needs mosquitto_rr: apt install mosquitto-clients")
+        lacking("mosquitto_rr of the package mosquitto-clients")
 
 
 class Reader:
@@ -96,7 +95,7 @@ def test_the_five_minutes_of_the_readme(tmp_path: Path, demo: str) -> None:
 def test_the_way_of_3_1_1_clients(tmp_path: Path, demo: str) -> None:
     """What the page on MQTT 3.1.1 clients shows on the demo's devices is so."""
     if localbroker.mosquitto() is None:
-        pytest.skip("the demo's other broker has MQTT 3.1.1 on another port")
+        lacking("the package mosquitto: the demo's other broker has MQTT 3.1.1 on another port")
     assert Reader(tmp_path, PORT=demo).follow(ROOT / "docs/how-to/mqtt-3-clients.md") > 1
 
 

@@ -22,6 +22,7 @@ from tests.integration.client import TestClient
 from tests.integration.documents import fake, point
 from tests.integration.process import GatewayProcess
 from tests.integration.waiting import eventually
+from tests.lacking import lacking
 from tests.markdown import ROOT
 
 FLOW = ROOT / "docs" / "samples" / "node-red" / "flow.json"
@@ -42,7 +43,7 @@ def program() -> Path:
     places = [Path(place) / "node-red" / "red.js" for place in os.environ.get("NODE_PATH", "").split(os.pathsep) if place]
     found = [place for place in places if place.exists()]
     if shutil.which("node") is None or not found:
-        pytest.skip("there is no node with a package node-red in NODE_PATH")
+        lacking("node, with the package node-red in NODE_PATH")
     return found[0]
 
 

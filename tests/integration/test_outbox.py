@@ -21,6 +21,7 @@ from tests.integration.devices import fake
 from tests.integration.process import GatewayProcess
 from tests.integration.proxy import Proxy
 from tests.integration.waiting import PATIENCE, eventually, logged, scaled
+from tests.lacking import lacking, may_mount
 
 Gateways = Callable[..., GatewayProcess]
 INTERVAL = 0.5
@@ -306,7 +307,7 @@ def test_a_full_disk_holds_no_poll_up_and_is_told(
     state = edge.directory / "state"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", state], capture_output=True)
     if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
+        lacking("the right to mount a tmpfs", rightly=not may_mount())
     try:
         edge.start()
         commission(client, plant, 10, 0.1)

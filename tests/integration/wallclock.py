@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lacking import lacking
+
 SHIM = Path(__file__).with_name("wallclock.c")
 
 
@@ -16,7 +18,7 @@ SHIM = Path(__file__).with_name("wallclock.c")
 def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets the wall clock of gateways that are started from now on, in seconds beside the true time."""
     if shutil.which("gcc") is None:
-        pytest.skip("needs gcc, to make what shifts a process's clock: apt install gcc libc6-dev")
+        lacking("the packages gcc and libc6-dev, to make what shifts a process's clock")
     library, offset = tmp_path / "wallclock.so", tmp_path / "offset"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, SHIM], check=True)
     offset.write_text("0")

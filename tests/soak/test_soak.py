@@ -12,6 +12,7 @@ import pytest
 
 from gateway import localbroker
 from tests.integration.waiting import SEED
+from tests.lacking import lacking
 from tests.soak.checker import at_rest, judge, missing
 from tests.soak.plant import SETTABLE, TIMEOUT, WORDS, Endpoint, Link, Log, Poll, Span, Units, Written, carried
 from tests.soak.report import Memory
@@ -31,7 +32,7 @@ SECONDS, DEVICES = 20, 16
 def test_all_promises_hold_at_once(tmp_path: Path) -> None:
     """Gateways, users and devices amid faults of every kind: no wrong value, no double write, nothing lost or kept."""
     if localbroker.mosquitto() is None:
-        pytest.skip("needs mosquitto: apt install mosquitto")
+        lacking("the package mosquitto")
     report = Soak(tmp_path, SECONDS, SEED, DEVICES).run()
     print(report.text())
     assert report.broken == {}, report.text()

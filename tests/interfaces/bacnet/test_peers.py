@@ -19,6 +19,7 @@ from gateway.interfaces._bacnet.values import Changed, Item, Local, Notice, Ref,
 from tests.integration.waiting import eventually
 from tests.interfaces.bacnet.rusty import DEVICE_ID, rusty_device
 from tests.interfaces.bacnet.simulator import SimDevice, Simulator, free_udp_port
+from tests.lacking import lacking
 
 pytest.importorskip("bacpypes3", reason="bacpypes3 is not installed")
 
@@ -76,7 +77,7 @@ def test_client_of_others_sees_our_slot(networks: BacnetNetworks) -> None:
     """node-bacnet reads in the priority array of the device what we have written, in our slot and in no other."""
     node = shutil.which("node")
     if node is None or subprocess.run([node, "-e", "require.resolve('node-bacnet')"], capture_output=True).returncode:
-        pytest.skip("there is no node with a package node-bacnet in NODE_PATH")
+        lacking("node, with the package node-bacnet in NODE_PATH")
     port = free_udp_port()
     with Simulator(SimDevice(port=port)):
         session = networks.join(Local(), Target(address=f"127.0.0.11:{port}"), lambda: None)
