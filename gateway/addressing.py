@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.device import Device
@@ -14,6 +14,11 @@ from gateway.store.device_config import Spec
 from gateway.suggest import nearest
 from gateway.topics import MAX_LEVELS
 from gateway.values import shown
+
+MOST_UNKNOWN = 100
+"""Names that no point has, of which one request is told singly."""
+HINTS = 3
+"""Of so many of them it is told what they were probably meant to be, as to find that out takes long."""
 
 
 class Addressing:
@@ -123,8 +128,16 @@ class Addressing:
             self.register(spec, point)
             raise BadRequest(f'"{call.method}" asks for the whole device: name no point after "{spec.path}"')
 
-    def unknown_point(self, spec: Spec, point: str) -> UnknownPoint:
+    def unknown_points(self, spec: Spec, points: Iterable[str]) -> dict[str, UnknownPoint]:
+        """The errors for those of these points that are not there. Raises UnknownPoint if they are more than 100."""
+        names = {register.name for register in spec.registers}
+        wrong = [point for point in dict.fromkeys(points) if point not in names]
+        if len(wrong) > MOST_UNKNOWN:
+            raise UnknownPoint(f'the device "{spec.path}" lacks {len(wrong)} of these points, {shown(wrong[0])} among them')
+        return {point: self.unknown_point(spec, point, number < HINTS) for number, point in enumerate(wrong)}
+
+    def unknown_point(self, spec: Spec, point: str, hint: bool = True) -> UnknownPoint:
         """The error for a point that is not there, with the one that was probably meant."""
-        near = nearest(point, [register.name for register in spec.registers])
-        hint = f'; did you mean "{near}"?' if near else ""
-        return UnknownPoint(f'the device "{spec.path}" has no point {shown(point)}{hint}')
+        near = nearest(point, [register.name for register in spec.registers]) if hint else ""
+        meant = f'; did you mean "{near}"?' if near else ""
+        return UnknownPoint(f'the device "{spec.path}" has no point {shown(point)}{meant}')

@@ -89,9 +89,9 @@ class Methods:
         device.submit(ReadJob(spec, registers, call.ticket, result))
 
     def _known(self, spec: Spec, points: list[str]) -> tuple[tuple[Register, ...], dict[str, PointError]]:
-        """The points that there are, and what is wrong with the others. Raises UnknownPoint if there is none of them."""
+        """The points that there are, and what is wrong with the others. Raises UnknownPoint if there are too few of them."""
+        wrong = self._names.unknown_points(spec, points)
         names = {register.name: register for register in spec.registers}
-        wrong = {name: self._names.unknown_point(spec, name) for name in points if name not in names}
         if wrong and not any(name in names for name in points):
             raise next(iter(wrong.values()))
         known = tuple(names[name] for name in dict.fromkeys(points) if name in names)

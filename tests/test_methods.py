@@ -312,6 +312,17 @@ def test_get_points_of_a_name_that_is_unknown(rig: Rig) -> None:
     assert 'did you mean "On"?' in result["errors"]["Onn"]["message"]
 
 
+def test_many_names_that_are_unknown_are_told_as_one(rig: Rig) -> None:
+    """Up to 100 are errors of their own, the first few with a hint, as that takes long; of more the request is refused."""
+    names = [f"Onn{number}" for number in range(100)]
+    rig.wire.expect("read kW", {"kW": 2.5})
+    errors = rig.ask(f"get_points/{PATH}", {"points": ["kW", *names]})["errors"]
+    assert list(errors) == names
+    assert len([error for error in errors.values() if "did you mean" in error["message"]]) <= 3
+    assert rig.ask(f"get_points/{PATH}", {"points": ["kW", *names, "On!"]}) == "unknown_point"
+    assert 'lacks 101 of these points, "Onn0" among them' in rig.message
+
+
 def test_a_write_only_point_is_never_read(rig: Rig) -> None:
     """A request for it says why there is no value, others leave it out, and it is written like any point."""
     rig.run(FIXED, point("Reset", writable=True, write_only=True))

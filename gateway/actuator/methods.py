@@ -84,9 +84,13 @@ class WriteMethods:
     ) -> tuple[list[tuple[Register, Scalar | None, int | None]], dict[str, Any]]:
         values: list[tuple[Register, Scalar | None, int | None]] = []
         errors = {}
+        unknown = self._names.unknown_points(spec, given)
+        registers = {register.name: register for register in spec.registers}
         for name, value in given.items():
             try:
-                register = self._names.register(spec, name)
+                if name in unknown:
+                    raise unknown[name]
+                register = registers[name]
                 wanted = self._or_default(register, checked(register, value))
                 values.append((register, wanted, slot_of(register, named)))
             except RequestError as error:

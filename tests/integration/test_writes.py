@@ -63,6 +63,8 @@ def test_set_points_writes_all_or_nothing(there: TestClient, device: str, plant:
         "r": "read_only",
         "none": "unknown_point",
     }
+    many = {"p": 1} | {f"none{number}": 1 for number in range(101)}
+    assert ask(there, f"rpc/ops/set_points/{device}", {"values": many}) == "unknown_point"
     assert plant.writes == []
     assert ask(there, f"rpc/ops/set_points/{device}", {"values": {"p": 0, "q": 2}}) == {
         "values": {"p": 0, "q": 2},
