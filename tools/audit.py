@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.txt", "requirements-run.txt", "requirements-build.txt")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ \\;]+)", re.MULTILINE)
 
-UNREACHABLE = re.compile(r"^requests\.exceptions\.(ConnectionError|ProxyError|SSLError|HTTPError|\w*Timeout)\b|Could not connect to PyPI")
+UNREACHABLE = re.compile(
+    r"^requests\.exceptions\.(ConnectionError|ProxyError|SSLError|HTTPError|\w*Timeout)\b|Could not connect to PyPI"
+)
 """The last words of pip-audit where the network, or an index that refuses or is ill, does not let it ask."""
 UNKNOWN = "not found on PyPI"
 """Its reason for a package that the index does not know."""

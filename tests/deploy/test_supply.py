@@ -183,7 +183,7 @@ def test_an_audit_without_an_index_is_not_run(monkeypatch: pytest.MonkeyPatch) -
 
 
 BAD = {"name": "two", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": []}]}
-AWAY = "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded"
+AWAY = "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='index.example', port=443): Max retries exceeded"
 UNKNOWN = {"name": "two", "skip_reason": "Dependency not found on PyPI and could not be audited: two (1)"}
 
 
