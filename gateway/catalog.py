@@ -11,16 +11,23 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import structlog
+
 from gateway.interfaces.base import Environment
+from gateway.model import Fault
 from gateway.store.compile import Verdict, compile_device
 from gateway.store.documents import sha256
 from gateway.store.links import MAX_LINKS
 from gateway.topics import is_topic
 
+log = structlog.get_logger()
+
 COALESCE = 0.5
 """Seconds between two judgements of one device: of faster updates the newest counts."""
 LOOKED_AT = 3
 """Devices with the same document that are looked at to share registers with."""
+
+FAILED = Fault("driver_config", "the driver failed when it judged this; the gateway's log says more")
 
 _LINK = re.compile(rb'config:(?:\\?/){2}((?:[^"\\\r\n]++|\\.)++)')
 """What may be a link in a document of any kind: up to the end of the JSON text or the line that it stands in."""
@@ -144,8 +151,13 @@ class Catalog:
         return verdict
 
     def compile(self, path: str, payload: bytes, documents: Mapping[str, bytes]) -> Verdict:
-        """The verdict on a document with these links."""
-        return compile_device(path, payload, documents, self._env, self._credentials_dir, self.variants)
+        """The verdict on a document with these links; drivers judge too, and a bug in one concerns this device alone."""
+        try:
+            return compile_device(path, payload, documents, self._env, self._credentials_dir, self.variants)
+        except Exception:
+            log.exception("the judging of a config failed", device=path)
+            links = {link: sha256(documents[link]) for link in self.links([path]) if link in documents}
+            return Verdict(None, (FAILED,), 1, (), sha256(payload), links, (), None)
 
     def _refer(self, path: str, links: set[str]) -> None:
         for link in self._links.pop(path, set()) - links:

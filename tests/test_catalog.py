@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
-from gateway.catalog import COALESCE, Catalog, Entry
+from gateway.catalog import COALESCE, FAILED, Catalog, Entry
 from gateway.interfaces.base import Environment
+from gateway.interfaces.fake import Interface as Fake
 
 CSV = b"Point Name,Volttron Point Name,Units,Type,Writable\na,a,kW,float,TRUE\n"
 
@@ -189,3 +191,21 @@ def test_a_link_that_differs_in_case_is_named(catalog: Catalog) -> None:
 def test_removing_what_is_not_there_is_no_fault(catalog: Catalog) -> None:
     """An empty config on an unknown path says nothing."""
     assert catalog.remove("C/B/D") is None
+
+
+def test_a_driver_that_fails_at_judging_concerns_its_device_alone(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fault of that device, its traceback is logged, and it is judged again when its registry changes."""
+
+    def check(_: object) -> None:
+        raise ZeroDivisionError
+
+    catalog.config("C/B/D", config(), "broker", 0.0)
+    catalog.document("meter.csv", CSV, 0.0)
+    with monkeypatch.context() as patched, capture_logs() as logged:
+        patched.setattr(Fake, "check", check)
+        verdict = judged(catalog).verdict
+    assert verdict is not None
+    assert (verdict.spec, verdict.errors) == (None, (FAILED,))
+    assert [line["event"] for line in logged] == ["the judging of a config failed"]
+    assert catalog.document("meter.csv", CSV + b"b,b,kW,float,TRUE\n", 1.0) == ["C/B/D"]
+    assert judged(catalog, now=1.0).verdict.spec is not None  # type: ignore[union-attr]
