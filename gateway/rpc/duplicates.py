@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.actuator.journal import JournalError, SeenRequest
 from gateway.clock import Clock
-from gateway.errors import OutcomeUnknown
+from gateway.errors import Busy, OutcomeUnknown
 from gateway.rpc.calls import LONGEST_DEADLINE, Answer, answer_of, number
 
 NEWEST = 4096
 """Requests that are held for each requester."""
+NEWEST_BYTES, OVERHEAD = 16 << 20, 512
+"""Bytes of them and their answers, and what a request takes besides its answer, about."""
 SWEEP = 10.0
 """Seconds between two looks for what is over."""
 LOST = OutcomeUnknown(
@@ -48,13 +50,30 @@ class Seen:
     digest: str
     until: float
     wall_until: float
-    answer: Answer | None = None
+    kept: str | None = None
+    """The answer as JSON: long ones take a third of what they would as objects."""
     waiting: list[Callable[[Answer | None], None]] = field(default_factory=list)
 
     def row(self) -> SeenRequest:
         """The request as it is kept."""
-        answer = None if self.answer is None else json.dumps([self.answer.code, self.answer.body])
-        return SeenRequest(self.requester, self.key, self.digest, self.wall_until, answer)
+        return SeenRequest(self.requester, self.key, self.digest, self.wall_until, self.kept)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer, if there is one."""
+        if self.kept is None:
+            return None
+        code, body = json.loads(self.kept)
+        return Answer(code, body, number(code))
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return OVERHEAD + len(self.kept or "")
+
+
+def _json(answer: Answer) -> str:
+    return json.dumps([answer.code, answer.body])
 
 
 class Duplicates:
@@ -71,6 +90,7 @@ class Duplicates:
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._seen: dict[str, OrderedDict[str, Seen]] = {}
+        self._bytes: Counter[str] = Counter()
         self._new: dict[tuple[str, str], Seen] = {}
         self._gone: dict[tuple[str, str], Seen] = {}
         self._next_sweep = 0.0
@@ -92,11 +112,7 @@ class Duplicates:
         if self._get(row.requester, row.key) is not None:
             return  # the disk came late, and we know better
         left = min(row.until - self._clock.wall(), LONGEST_DEADLINE)  # the wall clock may have been set back
-        if row.answer is None:
-            answer = answer_of(None, LOST, None)
-        else:
-            code, body = json.loads(row.answer)
-            answer = Answer(code, body, number(code))
+        answer = row.answer or _json(answer_of(None, LOST, None))
         self._hold(Seen(row.requester, row.key, row.digest, self._clock.now() + left, row.until, answer))
 
     # ---- on the dispatcher's thread
@@ -107,7 +123,12 @@ class Duplicates:
         return seen if seen is not None and seen.digest == digest and self._clock.now() < seen.until else None
 
     def admit(self, requester: str, key: str, digest: str, deadline: float) -> Seen:
-        """A new request, in place of the latest under its id; carry it out after ``commit``."""
+        """A new request, in place of the latest under its id; carry it out after ``commit``.
+
+        Raises Busy if what is held of this requester takes too much.
+        """
+        if self._bytes[requester] > NEWEST_BYTES:
+            raise Busy("the answers to your latest writes are too long to hold more of them: wait for their deadlines")
         wall = self._clock.wall() + deadline - self._clock.now()
         seen = Seen(requester, key, digest, deadline, wall)
         with self._lock:
@@ -155,13 +176,15 @@ class Duplicates:
 
     def answered(self, seen: Seen, answer: Answer | None) -> None:
         """A request has its answer, for all who wait for it; None if none is ours to give, and then it is forgotten."""
+        kept = "" if answer is None else _json(answer)
         with self._lock:
-            seen.answer = answer
             waiting, seen.waiting = seen.waiting, []
             if answer is None:
                 self._forget(seen)
             elif self._is_held(seen):
+                self._bytes[seen.requester] += len(kept)
                 self._new[seen.requester, seen.key] = seen
+            seen.kept = kept or None
         for tell in waiting:
             tell(answer)
         self.wake()
@@ -169,10 +192,11 @@ class Duplicates:
     def attach(self, seen: Seen, tell: Callable[[Answer | None], None]) -> None:
         """Tell the answer of this request: now, or when it is there."""
         with self._lock:
-            if seen.answer is None:
+            answer = seen.answer
+            if answer is None:
                 seen.waiting.append(tell)
                 return
-        tell(seen.answer)
+        tell(answer)
 
     # ---- with the lock
 
@@ -185,7 +209,10 @@ class Duplicates:
 
     def _hold(self, seen: Seen) -> None:
         held = self._seen.setdefault(seen.requester, OrderedDict())
+        if (before := held.get(seen.key)) is not None:
+            self._bytes[seen.requester] -= before.size
         held[seen.key] = seen
+        self._bytes[seen.requester] += seen.size
         held.move_to_end(seen.key)
         if len(held) > NEWEST:
             self._forget(next(iter(held.values())))
@@ -195,8 +222,9 @@ class Duplicates:
             return
         held = self._seen[seen.requester]
         del held[seen.key]
+        self._bytes[seen.requester] -= seen.size
         if not held:
-            del self._seen[seen.requester]
+            del self._seen[seen.requester], self._bytes[seen.requester]
         self._new.pop((seen.requester, seen.key), None)
         self._gone[seen.requester, seen.key] = seen
 

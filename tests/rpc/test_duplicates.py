@@ -228,6 +228,38 @@ def test_what_is_over_is_forgotten(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     assert rig.duplicates._seen == {}
 
 
+def test_long_answers_are_bounded_in_bytes(rig: Rig):
+    """Who has too many of them held is refused before anything is written, until their deadlines; others are served."""
+    long = {"values": {}, "errors": {"x" * (1 << 20): 1}}
+    for n in range(16):
+        rig.ask(SET, b"1", correlation=b"%d" % n)
+        rig.calls[-1].ticket.finish(long)
+    for n in (0, 16, 0):  # one that comes again takes no more, also as another request under its id
+        rig.ask(SET, b"1", correlation=b"%d" % n)
+    assert (len(rig.calls), rig.repeated[-3:]) == (16, [True, False, True])
+    assert rig.bodies[-2]["error"]["code"] == "busy"
+    assert rig.refusals.told == [("set_point", "busy")]
+    rig.ask("rpc/bob/set_point/C/B/D/kW", b"1", correlation=b"0")
+    assert len(rig.calls) == 17
+    rig.clock.advance(60)
+    rig.idle()
+    rig.ask(SET, b"1", correlation=b"16")
+    assert len(rig.calls) == 18
+    assert rig.duplicates._bytes == {"alice": module.OVERHEAD}
+
+
+def test_what_takes_the_place_of_another_takes_its_room(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    """Under one id, and beyond the newest: what is held is what counts."""
+    monkeypatch.setattr(module, "NEWEST", 2)
+    for n in (0, 0, 1, 1, 2, 2):
+        rig.ask(SET, b"%d" % len(rig.calls), correlation=b"%d" % n)
+    for call in rig.calls:
+        call.ticket.finish(1.0)
+    held = rig.duplicates._seen["alice"].values()
+    assert len(held) == 2
+    assert rig.duplicates._bytes == {"alice": sum(seen.size for seen in held)}
+
+
 def test_a_request_that_others_answer_is_not_held(rig: Rig):
     """Nobody waits for an answer that is not ours to give."""
     rig.ask(SET, b"1", correlation=b"c")
