@@ -24,9 +24,9 @@ def test_text_loses_its_byte_order_mark() -> None:
 
 
 def test_text_refuses_what_is_too_big() -> None:
-    """256 KiB pass, one byte more is refused with the size and the limit."""
+    """256 KiB pass, one byte more is refused with the limit."""
     assert len(text(b" " * MAX_BYTES)) == MAX_BYTES
-    with pytest.raises(BadPayload, match=f"{MAX_BYTES + 1} bytes .* {MAX_BYTES}"):
+    with pytest.raises(BadPayload, match=f"longer than the {MAX_BYTES} bytes"):
         text(b" " * (MAX_BYTES + 1))
 
 
