@@ -162,13 +162,13 @@ def test_what_a_broker_does_not_take_is_bounded(site: Site, proxy: Callable[[int
 @pytest.mark.parametrize("named", NAMES)
 def test_a_topic_that_names_no_device_is_refused(client: TestClient, named: str) -> None:
     """As a request it is answered with a reason; as a configuration it is a device if it may be one, and nothing else."""
-    answer = client.request(f"rpc/eve/get_point/{named}/t")
-    client.publish(f"config/devices/{named}", fake(interval=60), retain=True)
-    client.publish("config/devices/C/B/After", fake(interval=60), retain=True)
-    client.online("C/B/After")
+    answer, later = client.request(f"rpc/eve/get_point/{named}/t"), f"C/B/After-{NAMES.index(named)}"
+    for path in (named, later):
+        client.publish(f"config/devices/{path}", fake(interval=60), retain=True)
+    client.online(later)
     devices = client.request("rpc/eve/list_devices").result
-    client.publish(f"config/devices/{named}", b"", retain=True)
-    client.publish("config/devices/C/B/After", b"", retain=True)
+    for path in (named, later):
+        client.publish(f"config/devices/{path}", b"", retain=True)
     assert answer.error["code"] == "unknown_device"
     assert (named in devices) == (path_fault(named) is None)
 
