@@ -296,9 +296,9 @@ def test_devices_have_up_to_eight_levels(client: TestClient, path: str):
 
 
 def test_a_document_over_256_kib_is_refused(client: TestClient, path: str):
-    """The limit is told with the size of the document."""
+    """The limit is told."""
     put(client, path, b" " * (256 * 1024 + 1))
-    assert "262145 bytes" in client.status(path, state="misconfigured")["config"]["errors"][0]["message"]
+    assert "longer than the 262144 bytes" in client.status(path, state="misconfigured")["config"]["errors"][0]["message"]
 
 
 def test_a_missing_state_dir_is_told_with_its_reason(site: Site):

@@ -165,7 +165,8 @@ def test_a_topic_that_names_no_device_is_refused(client: TestClient, named: str)
     answer, later = client.request(f"rpc/eve/get_point/{named}/t"), f"C/B/After-{NAMES.index(named)}"
     for path in (named, later):
         client.publish(f"config/devices/{path}", fake(interval=60), retain=True)
-    client.online(later)
+    for path in (later, *([named] if path_fault(named) is None else ())):
+        client.online(path)
     devices = client.request("rpc/eve/list_devices").result
     for path in (named, later):
         client.publish(f"config/devices/{path}", b"", retain=True)
