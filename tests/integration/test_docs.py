@@ -103,7 +103,8 @@ def test_writing_safely(tmp_path: Path, demo: str) -> None:
     """Each command of the page on writing under a lease shows what the page says."""
     reader = Reader(tmp_path, PORT=demo)
     assert reader.follow(ROOT / "docs/how-to/write-safely.md") > 6
-    assert '"reverts_pending":0' in reader.output("mosquitto_sub -V 5 -p $PORT -C 1 -t devices/demo/office/ahu1/status")
+    look = "mosquitto_sub -V 5 -p $PORT -C 1 -t devices/demo/office/ahu1/status"
+    eventually(lambda: '"reverts_pending":0' in reader.output(look), "all is given back")
 
 
 def test_every_method_from_a_shell(tmp_path: Path, demo: str) -> None:
