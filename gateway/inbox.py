@@ -1,4 +1,4 @@
-"""Events from the links and device threads to the manager: the newest message of each topic, nothing lost."""
+"""Events from the links and device threads to the manager: the newest message of each topic, and each that is said once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from gateway.model import Message
+from gateway.ownership import RELEASED
 
 T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Any thread puts, one takes. A message replaces an older one of its topic from the same sender."""
+    """Any thread puts, one takes. A message replaces an older one of its topic from the same sender.
+
+    Not so the word that a gateway has let go of a device: the next status does not say that.
+    """
 
     def __init__(self) -> None:
         self._events: dict[Hashable, tuple[str, T]] = {}
@@ -23,7 +27,7 @@ class Inbox(Generic[T]):
     def put(self, sender: str, event: T) -> None:
         """Add an event; never waits."""
         with self._condition:
-            key = (sender, event.topic) if isinstance(event, Message) else next(self._numbers)
+            key = (sender, event.topic, _is_release(event)) if isinstance(event, Message) else next(self._numbers)
             self._events.pop(key, None)
             self._events[key] = (sender, event)
             self._condition.notify()
@@ -35,3 +39,7 @@ class Inbox(Generic[T]):
                 self._condition.wait(max(0.0, timeout))
             events, self._events = self._events, {}
         return list(events.values())
+
+
+def _is_release(message: Message) -> bool:
+    return any(name == RELEASED for name, _ in message.user)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.inbox import Inbox
 from gateway.model import Connected, Disconnected, Message
+from gateway.ownership import RELEASED
 
 EVENTS = st.one_of(
     st.builds(Message, st.sampled_from(["t/a", "t/b"]), st.binary(max_size=2)),
@@ -21,6 +22,15 @@ def test_a_message_takes_the_place_of_an_older_one() -> None:
     for event in (Message("t/a", b"1"), Message("t/b", b"1"), Message("t/a", b"2")):
         inbox.put("control", event)
     assert inbox.take(0.0) == [("control", Message("t/b", b"1")), ("control", Message("t/a", b"2"))]
+
+
+def test_a_release_is_not_replaced_by_the_next_status() -> None:
+    """Who waits for it would wait for 11 seconds more."""
+    inbox: Inbox = Inbox()
+    release = Message("t/a", b"1", user=((RELEASED, "edge-1"),))
+    for event in (release, Message("t/a", b"2"), Message("t/a", b"3", user=(("claim", "new"),))):
+        inbox.put("control", event)
+    assert [event.payload for _, event in inbox.take(0.0)] == [b"1", b"3"]
 
 
 def test_senders_do_not_replace_each_other() -> None:
