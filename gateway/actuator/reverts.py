@@ -224,6 +224,13 @@ class Reverts:
         """Whether a revert is still to be done, and by this one."""
         return self._open.get(right.point.entry.key) is right.point and right.point.hand is right
 
+    def may_leave(self, right: GivingBack) -> bool:
+        """Whether a revert is still to be done, and now: one whose device came back under an override is put off."""
+        with self._lock:
+            if self.wanted(right) and self.waits(right.point.entry.device):
+                right.point.hand = None
+            return self.wanted(right)
+
     def stranded(self, right: GivingBack) -> None:
         """Nobody has it in hand any more: somebody else may."""
         with self._lock:
@@ -307,7 +314,7 @@ class GivingBack:
 
     def claim(self) -> float:
         """A revert that is wanted has every right: nobody else may write until it is done."""
-        if self.over:
+        if not self.reverts.may_leave(self):
             raise DeadlinePassed("the revert was given up or put off before it could be sent")
         return inf
 

@@ -149,6 +149,27 @@ def test_a_device_that_goes_to_another_gateway_gives_back_though_an_override_is_
     assert rig.office.journal.open_writes() == []
 
 
+def test_a_device_that_comes_back_under_an_override_is_left_as_it_is(rig: OfficeRig) -> None:
+    """Though its revert was about to leave: once the override is over it does."""
+    rig.write("p", 5.0)
+    rig.ask("set_override_on", "chief", pattern="C/*", duration=30, failsafe_revert=False)
+    device = rig.fleet.running(PATH)
+    assert device is not None
+    rig.fleet.give_up(PATH, abandon=False)
+    job = device.work.next_revert(rig.clock.now())
+    assert job is not None
+    rig.fleet.foreign([])
+    rig.fleet.run(device.spec, 0.0, rig.clock.now())
+    with pytest.raises(DeadlinePassed):
+        job.debt.claim()
+    assert device.work.next_revert(rig.clock.now()) is None
+    assert len(rig.office.journal.open_writes()) == 1
+    rig.fleet.has_ended(PATH)  # and begins anew
+    rig.pass_time(30.0)
+    rig.step(("write p=3.0", 3.0))
+    assert rig.office.journal.open_writes() == []
+
+
 def test_a_device_that_is_removed_under_an_override_gives_back_when_it_is_over(rig: OfficeRig) -> None:
     """Nobody else has the device: what keeps it as it is holds on."""
     rig.write("p", 5.0)

@@ -96,7 +96,7 @@ def test_a_restarted_process_takes_over_at_once(client: TestClient, gateway: Gat
     mark = client.mark()
     edge.start()
     begun = time.monotonic()
-    assert instance(client, edge, after=mark) != first
+    eventually(lambda: instance(client, edge, after=mark) != first, "the next process is there")
     client.reading("C/B/D", after=mark)
     assert time.monotonic() - begun < 5 * PATIENCE
     assert client.request("rpc/ops/set_point/C/B/D/n", "3").result == 3.0
