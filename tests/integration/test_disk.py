@@ -125,6 +125,7 @@ def test_what_is_given_back_while_the_disk_fails_is_given_back_once(
     assert write(client, "p", 500) == 500
     disk.fail()
     given_back(plant, 10, 500, 10)
+    eventually(lambda: problems(client, edge), "it is told")
     disk.mend()
     well_again(client, edge)
     assert write(client, "p", 700) == 700
