@@ -128,13 +128,15 @@ class Addressing:
             self.register(spec, point)
             raise BadRequest(f'"{call.method}" asks for the whole device: name no point after "{spec.path}"')
 
-    def unknown_points(self, spec: Spec, points: Iterable[str]) -> dict[str, UnknownPoint]:
-        """The errors for those of these points that are not there. Raises UnknownPoint if they are more than 100."""
-        names = {register.name for register in spec.registers}
-        wrong = [point for point in dict.fromkeys(points) if point not in names]
+    def points(self, spec: Spec, names: Iterable[str]) -> tuple[dict[str, Register], dict[str, UnknownPoint]]:
+        """The registers of these points, and the errors for those that are not there: UnknownPoint if they are over 100."""
+        registers = {register.name: register for register in spec.registers}
+        asked = dict.fromkeys(names)
+        wrong = [name for name in asked if name not in registers]
         if len(wrong) > MOST_UNKNOWN:
             raise UnknownPoint(f'the device "{spec.path}" lacks {len(wrong)} of these points, {shown(wrong[0])} among them')
-        return {point: self.unknown_point(spec, point, number < HINTS) for number, point in enumerate(wrong)}
+        found = {name: registers[name] for name in asked if name in registers}
+        return found, {name: self.unknown_point(spec, name, number < HINTS) for number, name in enumerate(wrong)}
 
     def unknown_point(self, spec: Spec, point: str, hint: bool = True) -> UnknownPoint:
         """The error for a point that is not there, with the one that was probably meant."""

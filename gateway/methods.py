@@ -90,12 +90,10 @@ class Methods:
 
     def _known(self, spec: Spec, points: list[str]) -> tuple[tuple[Register, ...], dict[str, PointError]]:
         """The points that there are, and what is wrong with the others. Raises UnknownPoint if there are too few of them."""
-        wrong = self._names.unknown_points(spec, points)
-        names = {register.name: register for register in spec.registers}
-        if wrong and not any(name in names for name in points):
+        found, wrong = self._names.points(spec, points)
+        if wrong and not found:
             raise next(iter(wrong.values()))
-        known = tuple(names[name] for name in dict.fromkeys(points) if name in names)
-        return known, {name: PointError(error.code, error.message) for name, error in wrong.items()}
+        return tuple(found.values()), {name: PointError(error.code, error.message) for name, error in wrong.items()}
 
     def scrape_all(self, call: Call) -> None:
         """Every point of one device, read now: an object like a reading."""

@@ -84,8 +84,7 @@ class WriteMethods:
     ) -> tuple[list[tuple[Register, Scalar | None, int | None]], dict[str, Any]]:
         values: list[tuple[Register, Scalar | None, int | None]] = []
         errors = {}
-        unknown = self._names.unknown_points(spec, given)
-        registers = {register.name: register for register in spec.registers}
+        registers, unknown = self._names.points(spec, given)
         for name, value in given.items():
             try:
                 if name in unknown:
