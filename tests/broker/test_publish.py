@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from paho.mqtt._packet import decode_publish
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
 from gateway.broker.publish import HEAD, LONGEST, MOST_USER, NOT_KEPT, decode
 from gateway.model import Message
@@ -37,16 +37,6 @@ PROPERTIES = st.fixed_dictionaries(
 def packet(topic: bytes, qos: int, payload: bytes, properties: bytes = b"\0") -> bytes:
     """What follows the fixed header; the packet's id is 7."""
     return len(topic).to_bytes(2) + topic + (b"\0\7" if qos else b"") + properties + payload
-
-
-def number(value: int) -> bytes:
-    """A variable byte integer."""
-    digits = bytearray()
-    while True:
-        value, digit = divmod(value, 128)
-        digits.append(digit | (128 if value else 0))
-        if not value:
-            return bytes(digits)
 
 
 def packed(given_properties: dict[str, Any]) -> bytes:
@@ -118,14 +108,14 @@ def test_of_a_long_packet_only_its_head_is_needed() -> None:
 
 def test_properties_that_do_not_fit_in_the_head_are_left_out() -> None:
     """The message is refused in any case, and acknowledged."""
-    whole = packet(b"t", 1, b"21.5", number(LONGEST) + b"\x26\0\1a\0\0" * (LONGEST // 6))
+    whole = packet(b"t", 1, b"21.5", VariableByteIntegers.encode(LONGEST) + b"\x26\0\1a\0\0" * (LONGEST // 6))
     assert decode(0x32, whole[:HEAD], len(whole), 0.0) == (7, Message("t", NOT_KEPT, False, 1, 0.0))
 
 
 def test_many_properties_cost_little() -> None:
     """Half a MiB of user properties takes a fraction of a second; the first are kept."""
     many = b"\x26\0\1a\0\0" * 80_000
-    whole = packet(b"t", 0, b"21.5", number(len(many)) + many)
+    whole = packet(b"t", 0, b"21.5", VariableByteIntegers.encode(len(many)) + many)
     begun = time.process_time()
     _, message = decode(0x30, whole, len(whole), 0.0)
     assert time.process_time() - begun < 1

@@ -6,6 +6,8 @@ import socket
 import time
 from collections.abc import Iterable
 
+from paho.mqtt.properties import VariableByteIntegers
+
 from gateway.settings_types import BrokerUrl
 
 # MQTT 5.0: CONNECT 3.1 (clean start, keepalive 0, no properties, an empty client id), PUBLISH 3.3, PINGREQ 3.12.
@@ -44,14 +46,4 @@ def flood(url: BrokerUrl, topic: str, payload: bytes, rate: int, seconds: float,
 
 def _publish(topic: str, payload: bytes, kind: bytes = b"\x31", properties: bytes = b"\x00") -> bytes:
     body = len(topic.encode()).to_bytes(2, "big") + topic.encode() + properties + payload
-    return kind + _length(len(body)) + body
-
-
-def _length(number: int) -> bytes:
-    """A variable byte integer (MQTT 5.0, 1.5.5)."""
-    digits = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        digits.append(digit | (0x80 if number else 0))
-        if not number:
-            return bytes(digits)
+    return kind + VariableByteIntegers.encode(len(body)) + body
