@@ -37,13 +37,17 @@ class Arrivals:
         self._duplicates = duplicates
         self._told = told
 
-    def errands(self, message: Message) -> list[Errand]:
-        """The requests of a message that no other gateway answers, whatever is wrong with them or with us."""
+    def errands(self, message: Message, elsewhere: Callable[[Request], None] = lambda _request: None) -> list[Errand]:
+        """The requests of a message that no other gateway answers, whatever is wrong with them or with us.
+
+        ``elsewhere`` is told of the others.
+        """
         ours = []
         for request, reply in self._requests(message):
             if self._is_for_us(request):
                 ours.append(Errand(request, reply, self._duplicates, self._topics.gateway_id, self._told))
             else:
+                elsewhere(request)
                 reply(None, False)
         return ours
 

@@ -123,6 +123,11 @@ class Request(ABC):
         self.target = target
 
     @property
+    def deadline(self) -> float:
+        """When it is over, on the boot clock."""
+        return self.message.received + lifetime(self.message)
+
+    @property
     @abstractmethod
     def content(self) -> tuple[str, Mapping[str, Any]]:
         """The payload as text, and its arguments. Raises BadRequest."""

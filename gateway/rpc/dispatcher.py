@@ -172,7 +172,7 @@ class Rpc:
             self._fault_point("after_answer")
 
     def _understood(self, message: Message) -> Iterable[Errand]:
-        errands = self._arrivals.errands(message)
+        errands = self._arrivals.errands(message, self._note)
         self.requests += len(errands)
         if len(errands) > 1 and not self._rate.take(errands[0].request.requester, self._clock.now(), len(errands) - 1):
             for errand in errands:
@@ -180,6 +180,11 @@ class Rpc:
         for errand in errands:
             self._guarded(errand, self._prepare)
         return [errand for errand in errands if errand.work is not None]
+
+    def _note(self, request: Request) -> None:
+        """A request for another gateway: its device may come to us before it is repeated."""
+        if request.method in WRITING and request.key is not None:
+            self._duplicates.note(request.requester, request.key, request.digest, request.deadline)
 
     def _guarded(self, errand: Errand, step: Callable[[Errand], None]) -> None:
         try:
@@ -246,8 +251,7 @@ class Rpc:
         if errand.ticket.deadline <= self._clock.now():
             raise DeadlinePassed("the deadline came before the request was read; nothing was written")
         if request.key is not None:
-            deadline = errand.ticket.deadline
-            errand.seen = self._duplicates.admit(request.requester, request.key, request.digest, deadline)
+            errand.seen = self._duplicates.admit(request.requester, request.key, request.digest, request.deadline)
 
     def _call(self, errand: Errand, payload: str, arguments: Mapping[str, object]) -> Call:
         request = errand.request

@@ -27,6 +27,10 @@ SWEEP = 10.0
 LOST = OutcomeUnknown(
     "the gateway was ended while it carried this request out, and it is not carried out again; read the point back"
 )
+ELSEWHERE = OutcomeUnknown(
+    "the gateway that had the device when this came first may have carried it out, and it is not carried out again; "
+    "read the point back"
+)
 
 
 class Keeper(Protocol):
@@ -53,6 +57,8 @@ class Seen:
     kept: str | None = None
     """The answer as JSON: long ones take a third of what they would as objects."""
     waiting: list[Callable[[Answer | None], None]] = field(default_factory=list)
+    ours: bool = True
+    """Whether it was for us: what was for another gateway is in memory only."""
 
     def row(self) -> SeenRequest:
         """The request as it is kept."""
@@ -129,13 +135,22 @@ class Duplicates:
         """
         if self._bytes[requester] > NEWEST_BYTES:
             raise Busy("the answers to your latest writes are too long to hold more of them: wait for their deadlines")
-        wall = self._clock.wall() + deadline - self._clock.now()
-        seen = Seen(requester, key, digest, deadline, wall)
+        seen = Seen(requester, key, digest, deadline, self._wall(deadline))
         with self._lock:
             self._hold(seen)
             self._new[requester, key] = seen
             self._gone.pop((requester, key), None)
         return seen
+
+    def note(self, requester: str, key: str, digest: str, deadline: float) -> None:
+        """A request for another gateway's device: should that come to us, we do not carry it out once more."""
+        answer = _json(answer_of(None, ELSEWHERE, None))
+        seen = Seen(requester, key, digest, deadline, self._wall(deadline), answer, ours=False)
+        with self._lock:
+            before = self._get(requester, key)
+            if before is not None:
+                self._forget(before)
+            self._hold(seen)
 
     def commit(self) -> bool:
         """Have everything new on disk; whether an answer was among it. What can not be kept is held in memory, told."""
@@ -171,6 +186,9 @@ class Duplicates:
         if problem != self._problem:
             self._problem = problem
             self._trouble(problem)
+
+    def _wall(self, deadline: float) -> float:
+        return self._clock.wall() + deadline - self._clock.now()
 
     # ---- from any thread
 
@@ -226,7 +244,8 @@ class Duplicates:
         if not held:
             del self._seen[seen.requester], self._bytes[seen.requester]
         self._new.pop((seen.requester, seen.key), None)
-        self._gone[seen.requester, seen.key] = seen
+        if seen.ours:
+            self._gone[seen.requester, seen.key] = seen
 
     def _sweep(self) -> None:
         now = self._clock.now()

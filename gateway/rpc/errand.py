@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.rpc.calls import Answer, Call, Handler, Request, answer_of, lifetime
+from gateway.rpc.calls import Answer, Call, Handler, Request, answer_of
 from gateway.rpc.duplicates import Duplicates, Seen
 from gateway.rpc.replies import Reply
 from gateway.ticket import Ticket
@@ -19,7 +19,7 @@ class Errand:
         self, request: Request, reply: Reply, duplicates: Duplicates, gateway_id: str, told: Callable[[str], None]
     ) -> None:
         self.request = request
-        self.ticket = Ticket(request.message.received + lifetime(request.message), self._answer, self._abandoned)
+        self.ticket = Ticket(request.deadline, self._answer, self._abandoned)
         self.seen: Seen | None = None
         self.work: tuple[Handler, Call] | None = None
         self._reply = reply

@@ -86,6 +86,29 @@ def test_two_never_ask_a_device_that_the_config_key_moves(client: TestClient, ga
     assert len({asked.link for asked in plant.asked}) >= 5
 
 
+def test_a_write_that_is_sent_again_after_a_move_is_not_made_again(
+    client: TestClient, gateway: Gateways, plant: Plant
+) -> None:
+    """The new gateway of a device can not say how it ended at the old one, and does not carry it out once more."""
+    a, b = gateway("a"), gateway("b")
+    online(client, a, b)
+    run(client, plant, gateway=a.id)
+    client.status(D, gateway=a.id, state="online")
+    request = {"payload": "7", "response_topic": "replies/ops/again", "correlation": b"one"}
+    client.send(f"{SET}/p", **request)
+    assert client.wait_for("replies/ops/again").json == {"result": 7}
+    mark = client.mark()
+    run(client, plant, gateway=b.id)
+    client.status(D, gateway=b.id, state="online", after=mark)
+    written(client, "q", 8)
+    mark = client.mark()
+    client.send(f"{SET}/p", **request)
+    again = client.wait_for("replies/ops/again", after=mark)
+    assert again.json["error"]["code"] == "outcome_unknown"
+    assert ("duplicate", "true") in again.user
+    assert [w.value for w in plant.writes] == [7, 8]
+
+
 def test_what_is_open_is_given_back_before_the_next_one_asks(client: TestClient, gateway: Gateways, plant: Plant) -> None:
     """A lease with two open writes on a device that moves: both are given back by the old gateway, on its connection."""
     a, b = gateway("a"), gateway("b")

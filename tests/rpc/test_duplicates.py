@@ -271,6 +271,27 @@ def test_a_request_that_others_answer_is_not_held(rig: Rig):
     assert rig.keeper.rows == {}
 
 
+def test_what_another_gateway_was_asked_is_not_done_again_when_its_device_is_ours(rig: Rig):
+    """A device may have moved between a request and its repetition: nobody here knows whether it was carried out."""
+    rig.others.add("D")
+    rig.ask(SET, b"1", correlation=b"c")
+    rig.ask(SET, b"2", correlation=b"c", response_topic="elsewhere/x")
+    assert (rig.out, rig.keeper.rows) == ([], {})
+    rig.others.clear()
+    rig.ask(SET, b"2", correlation=b"c")
+    assert rig.bodies[-1]["error"]["code"] == "outcome_unknown"
+    assert (rig.repeated, rig.calls) == ([True], [])
+    rig.ask(SET, b"1", correlation=b"c")
+    assert len(rig.calls) == 1  # the latest under its id was another
+    rig.others.add("D")
+    rig.ask(SET, b"3", correlation=b"c")
+    assert rig.keeper.rows == {}  # nor does the disk know another any more
+    rig.clock.advance(11)
+    rig.others.clear()
+    rig.ask(SET, b"3", correlation=b"c")
+    assert len(rig.calls) == 2
+
+
 def test_a_repetition_of_unknown_age_has_its_answer(rig: Rig):
     """It is not carried out anyway; a new one of unknown age is refused, and may come again."""
     rig.ask(SET, b"1", correlation=b"c")

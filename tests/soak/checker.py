@@ -114,10 +114,13 @@ def _reads(verdict: Verdict, log: Log, book: Book) -> None:
 
 
 def _writes(verdict: Verdict, log: Log, book: Book) -> None:
-    taken = Counter((write.unit, write.address, write.value) for write in log.writes)
+    taken: dict[tuple[int, int, int], list[float]] = defaultdict(list)
+    for written in log.writes:
+        taken[_key(written)].append(written.at)
     for write in book.writes:
-        times, codes = taken[write.unit, write.address, write.value], {_code(answer) for answer in write.asked.answers}
-        what = f"{write.unit} {write.address} {write.value}: {times} times, {write.asked.answers}"
+        at, asked = taken[write.unit, write.address, write.value], write.asked
+        times, codes = len(at), {_code(answer) for answer in asked.answers}
+        what = f"{write.unit} {write.address} {write.value}: at {at}, asked at {asked.at}, answers {asked.answers}"
         verdict.check("no write is made twice", times <= 1, what)
         if "ok" in codes:
             verdict.check("a write that is answered with a value was made", times == 1, what)

@@ -16,7 +16,7 @@ from tests.integration.process import GatewayProcess
 from tests.integration.waiting import PATIENCE
 from tests.soak.plant import TIMEOUT
 from tests.soak.stage import INTERVAL, Stage
-from tests.soak.traffic import Book
+from tests.soak.traffic import Book, Write
 from tests.soak.windows import Window, Windows
 
 AFTER_A_KILL = 2.0
@@ -25,6 +25,8 @@ a machine that does other things as well."""
 ASKED_AGAIN = 7.0
 """Seconds for which a request may be sent again: within its life of 10, on any account."""
 UNDERWAY = 0.5
+RECONNECTED = 5.0
+"""Seconds in which the gateways are at a broker that has come back."""
 CHANGE = 3.0 * PATIENCE
 """Seconds in which a change of configuration is done."""
 STARTED = 8.0 * PATIENCE
@@ -46,6 +48,9 @@ class Faults:
     _sick: set[int] = field(default_factory=set)
     _cut: set[int] = field(default_factory=set)
     _moving: dict[int, float] = field(default_factory=dict)
+    _moved: dict[int, float] = field(default_factory=dict)
+    _away: dict[str, float] = field(default_factory=dict)
+    """Until when each gateway last heard nothing, or forgot what it had heard."""
 
     def step(self) -> None:
         """Do one thing, if it can be done now, and heal what has been ill for its time."""
@@ -119,6 +124,7 @@ class Faults:
             tap.release()
             tap.rate = math.inf
             self._cut.discard(number)
+            self._away[self.stage.gateways[number].id] = time.monotonic()
             self.windows.outages.append((begun, time.monotonic()))
 
         self._later(self.random.uniform(1, 15 if how != "slow" else 4), heal)
@@ -135,6 +141,7 @@ class Faults:
         time.sleep(self.random.uniform(0, 3))
         self.stage.broker.start()
         self.stage.voice.connect()
+        self._away = {gateway.id: time.monotonic() + RECONNECTED for gateway in self.stage.gateways}
         self.windows.outages.append((begun, time.monotonic()))
 
     # ---- gateways
@@ -151,16 +158,24 @@ class Faults:
         self.windows.lossy.append(Window(units, begun - AFTER_A_KILL, time.monotonic() + UNDERWAY))
         time.sleep(self.random.uniform(0, 1))
         gateway.start()
-        if number not in self._cut and self._within(STARTED, lambda: self._pings(gateway)):
+        answers = number not in self._cut and self._within(STARTED, lambda: self._pings(gateway))
+        self._away[gateway.id] = time.monotonic()
+        if answers:
             self._ask_again()
         self.windows.slow.append(Window(units, begun - UNDERWAY, time.monotonic() + 3 * PATIENCE))
         self.windows.outages.append((begun, time.monotonic()))
 
     def _ask_again(self) -> None:
-        for asked in self.book.again.copy():
-            if time.monotonic() - asked.at < ASKED_AGAIN:
+        for write in self.book.again.copy():
+            if time.monotonic() - write.asked.at < ASKED_AGAIN and self._is_remembered(write):
                 self.counts["requests sent again after a kill"] += 1
-                self.stage.voice.send_again(asked)
+                self.stage.voice.send_again(write.asked)
+
+    def _is_remembered(self, write: Write) -> bool:
+        """Whether it reaches its gateway in time, and that one knows of it if its device came there since, as documented."""
+        owner, asked = self.stage.owners[write.unit], write.asked.at
+        has_moved, was_away = self._moved.get(write.unit, 0) > asked, self._away.get(owner.id, 0) > asked
+        return self.stage.gateways.index(owner) not in self._cut and not (has_moved and was_away)
 
     def _units(self, gateway: GatewayProcess) -> frozenset[int]:
         return frozenset(unit for unit, owner in self.stage.owners.items() if owner is gateway)
@@ -206,6 +221,7 @@ class Faults:
         self._changing([unit])
         self._handing_over(unit)
         self.stage.owners[unit] = a if self.stage.owners[unit] is b else b
+        self._moved[unit] = time.monotonic()
         self.stage.publish(unit)
         # What a device does not take back when it moves remains the debt of the gateway that it left, as documented: it is
         # left in peace until then.

@@ -51,7 +51,7 @@ class Book:
     leases: list[Lease] = field(default_factory=list)
     reads: list[tuple[int, int, Asked]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    again: deque[Asked] = field(default_factory=lambda: deque(maxlen=10))
+    again: deque[Write] = field(default_factory=lambda: deque(maxlen=10))
 
 
 class User:
@@ -102,13 +102,14 @@ class User:
         arguments = {"value": value} | ({"lease": lease.task} if lease is not None else {})
         topic = f"rpc/{who or self._name}/set_point/{self._stage.path(unit)}/{name}"
         asked = self._stage.voice.ask(topic, arguments, copies)
-        self._book.writes.append(Write(unit, SETTABLE[name][0], value, asked, lease))
-        self._book.again.append(asked)
+        write = Write(unit, SETTABLE[name][0], value, asked, lease)
+        self._book.writes.append(write)
+        self._book.again.append(write)
         self._book.counts["writes that came twice or more"] += copies > 1
         self._stage.voice.wait(asked)
 
     def _write_freely(self, unit: int) -> None:
-        self._write(unit, "u", None)
+        self._write(unit, "u", None, who=f"{self._name}-free")  # a holder of a lease writes under it, named or not
 
     def _lease(self, unit: int) -> None:
         how = self._random.choice(["time", "time", "release", "preempt", "override", "override without revert"])
