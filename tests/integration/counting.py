@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
 from struct import pack, unpack
 from typing import Any
 
-from tests.integration.proxy import hang_up
+from tests.acceptor import Acceptor
 
 POINTS = 100
 
@@ -23,17 +22,14 @@ class CountingPlant:
 
     def __init__(self) -> None:
         self.answers: dict[int, list[float]] = defaultdict(list)
-        self._links: list[socket.socket] = []
+        self._acceptor = Acceptor(self._serve, "0.0.0.0")
 
     def __enter__(self) -> CountingPlant:
-        self._server = socket.create_server(("0.0.0.0", 0), backlog=200)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        hang_up(self._server)
-        for link in self._links:
-            hang_up(link)
+        self._acceptor.shut()
 
     @property
     def taken(self) -> int:
@@ -47,7 +43,7 @@ class CountingPlant:
 
     def device(self, number: int, interval: float, **keys: Any) -> dict[str, Any]:
         """The config of a device; its registry is ``config://counting.csv``."""
-        where = {"device_address": f"127.0.1.{number}", "port": self._server.getsockname()[1], "slave_id": number}
+        where = {"device_address": f"127.0.1.{number}", "port": self._acceptor.port, "slave_id": number}
         return {
             "driver_type": "modbus",
             "driver_config": where | {"timeout": 2},
@@ -60,22 +56,10 @@ class CountingPlant:
         known, taken = set(seen), list(enumerate(self.answers[device], 1))
         return [n for n, at in taken if n not in known and not since <= at <= until and at < newest]
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._server.accept()
-            except OSError:
-                return  # closed
-            self._links.append(link)
-            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
-
     def _serve(self, link: socket.socket) -> None:
-        try:
-            while len(request := link.recv(12, socket.MSG_WAITALL)) == 12:
-                count = unpack(">H", request[10:])[0]
-                taken = self.answers[request[6]]
-                taken.append(time.monotonic())
-                words = pack(f">{count}H", len(taken), *range(1, count))
-                link.sendall(request[:4] + pack(">HBBB", 3 + len(words), request[6], request[7], len(words)) + words)
-        except OSError:
-            return
+        while len(request := link.recv(12, socket.MSG_WAITALL)) == 12:
+            count = unpack(">H", request[10:])[0]
+            taken = self.answers[request[6]]
+            taken.append(time.monotonic())
+            words = pack(f">{count}H", len(taken), *range(1, count))
+            link.sendall(request[:4] + pack(">HBBB", 3 + len(words), request[6], request[7], len(words)) + words)

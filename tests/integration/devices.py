@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-import threading
 from typing import Any
 
 from gateway import localbroker
-from tests.integration.proxy import hang_up
+from tests.acceptor import Acceptor
 
 
 def fake(interval: float = 0.2, **keys: Any) -> dict[str, Any]:
@@ -21,32 +20,23 @@ class Meter:
 
     def __init__(self) -> None:
         self.requests = 0
+        self._acceptor = Acceptor(self._serve)
 
     @property
     def config(self) -> dict[str, Any]:
         """The device config that polls it."""
         row = {"Point Name": "r", "Volttron Point Name": "r", "Modbus Register": ">H", "Point Address": "0"}
-        where = {"device_address": localbroker.HOST, "port": self._server.getsockname()[1]}
+        where = {"device_address": localbroker.HOST, "port": self._acceptor.port}
         return {"driver_type": "modbus", "driver_config": where, "interval": 0.2, "registry_config": [row]}
 
     def __enter__(self) -> Meter:
-        self._server = socket.create_server((localbroker.HOST, 0), backlog=100)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        hang_up(self._server)
+        self._acceptor.shut()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._server.accept()
-            except OSError:
-                return  # closed
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with sock:
-            while len(request := sock.recv(12)) == 12:
-                self.requests += 1
-                sock.sendall(request[:5] + bytes([5, request[6], request[7], 2, 0, 7]))
+    def _serve(self, link: socket.socket) -> None:
+        while len(request := link.recv(12)) == 12:
+            self.requests += 1
+            link.sendall(request[:5] + bytes([5, request[6], request[7], 2, 0, 7]))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from dataclasses import dataclass
 from itertools import count
 from struct import pack, unpack
 
-from gateway import localbroker
-from tests.integration.proxy import hang_up
+from tests.acceptor import Acceptor
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,8 @@ class Plant:
         self.mute = False
         self.forget = 0
         self.most = 65535
-        self.port = 0
-        self._links: list[socket.socket] = []
         self._numbers = count()
+        self._acceptor = Acceptor(self._serve)
 
     def __enter__(self) -> Plant:
         self.open()
@@ -60,47 +57,35 @@ class Plant:
     def __exit__(self, *_: object) -> None:
         self.shut()
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._acceptor.port
+
     def open(self) -> None:
         """Listen, on the same port as before."""
-        self._server = socket.create_server((localbroker.HOST, self.port), backlog=100)
-        self.port = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
+        self._acceptor.open()
 
     def shut(self) -> None:
         """Be gone: no connection stands and none is taken."""
-        hang_up(self._server)
-        for link in self._links:
-            hang_up(link)
-        self._links.clear()
+        self._acceptor.shut()
 
     def values(self, address: int) -> list[int]:
         """What was written to a register, in order."""
         return [written.value for written in list(self.writes) if written.address == address]
 
-    def _accept(self, server: socket.socket) -> None:
-        while True:
-            try:
-                link, _ = server.accept()
-            except OSError:
-                return  # shut
-            self._links.append(link)
-            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
-
     def _serve(self, link: socket.socket) -> None:
         number = next(self._numbers)
-        try:
-            while head := _exactly(link, 7):
-                begun = time.monotonic()
-                body = _exactly(link, unpack(">H", head[4:6])[0] - 1)
-                answer = self._answer(body)
-                time.sleep(self.delay)
-                self.asked.append(Asked(number, body[0], begun, time.monotonic()))
-                forgotten = self.forget > 0 and body[0] > 4
-                self.forget -= forgotten
-                if not (self.mute or forgotten):
-                    link.sendall(head[:4] + pack(">HB", len(answer) + 1, head[6]) + answer)
-        except OSError:
-            return
+        while head := _exactly(link, 7):
+            begun = time.monotonic()
+            body = _exactly(link, unpack(">H", head[4:6])[0] - 1)
+            answer = self._answer(body)
+            time.sleep(self.delay)
+            self.asked.append(Asked(number, body[0], begun, time.monotonic()))
+            forgotten = self.forget > 0 and body[0] > 4
+            self.forget -= forgotten
+            if not (self.mute or forgotten):
+                link.sendall(head[:4] + pack(">HB", len(answer) + 1, head[6]) + answer)
 
     def _answer(self, body: bytes) -> bytes:
         code, address, second = unpack(">BHH", body[:5])

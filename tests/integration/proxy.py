@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway import localbroker
+from tests.acceptor import Acceptor, hang_up
 
 
 class Proxy:
@@ -24,8 +25,7 @@ class Proxy:
         self.rate = math.inf
         self._target = target
         self._flow = {"up": threading.Event(), "down": threading.Event()}
-        self._listener: socket.socket | None = None
-        self._sockets: list[socket.socket] = []
+        self._acceptor = Acceptor(self._serve, port=self.port)
         self.release()
 
     @property
@@ -35,20 +35,13 @@ class Proxy:
 
     def open(self) -> Proxy:
         """Take connections."""
-        self._listener = socket.create_server((localbroker.HOST, self.port))
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._acceptor.open()
         return self
 
     def shut(self) -> None:
         """Close every connection and refuse new ones."""
-        if self._listener is not None:
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the accept, which close alone does not
-            self._listener.close()
-            self._listener = None
         self.release()
-        sockets, self._sockets = self._sockets, []
-        for sock in sockets:
-            hang_up(sock)
+        self._acceptor.shut()
 
     def hold(self, *directions: str) -> None:
         """Forward nothing any more, and keep it: ``up`` to the broker, ``down`` to the client, both if none is named."""
@@ -60,20 +53,10 @@ class Proxy:
         for flow in self._flow.values():
             flow.set()
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return  # shut
-            try:
-                broker = socket.create_connection((localbroker.HOST, self._target))
-            except OSError:
-                client.close()
-                continue
-            self._sockets += [client, broker]
-            for source, sink, way in ((client, broker, "up"), (broker, client, "down")):
-                threading.Thread(target=self._pump, args=(source, sink, client, way), daemon=True).start()
+    def _serve(self, client: socket.socket) -> None:
+        broker = socket.create_connection((localbroker.HOST, self._target))
+        threading.Thread(target=self._pump, args=(broker, client, client, "down"), daemon=True).start()
+        self._pump(client, broker, client, "up")
 
     def _passing(self, client: socket.socket, way: str, data: bytes) -> None:
         """For who wants to look: bytes of a client's connection that are about to be passed on."""
@@ -91,15 +74,6 @@ class Proxy:
         flow.wait()
         for sock in (source, sink):
             hang_up(sock)
-
-
-def hang_up(sock: socket.socket) -> None:
-    """Close a socket, and wake whoever waits for it."""
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is down already
-    sock.close()
 
 
 @pytest.fixture

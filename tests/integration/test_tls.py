@@ -7,7 +7,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import Any
 import pytest
 
 from gateway import localbroker
+from tests.acceptor import Acceptor
 from tests.integration.brokers import OwnBroker
 from tests.integration.certificates import Authority
 from tests.integration.devices import fake
 from tests.integration.process import GatewayProcess
-from tests.integration.proxy import hang_up
 from tests.integration.site import Site
 from tests.integration.waiting import PATIENCE, eventually, logged
 
@@ -122,32 +121,27 @@ class Ear:
         """Of each connection; None where there was no handshake."""
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(cert, key)
+        self._acceptor = Acceptor(self._take)
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"mqtts://{localbroker.HOST}:{self._server.getsockname()[1]}"
+        return f"mqtts://{localbroker.HOST}:{self._acceptor.port}"
 
     def __enter__(self) -> Ear:
-        self._server = socket.create_server((localbroker.HOST, 0))
-        threading.Thread(target=self._take, daemon=True).start()
+        self._acceptor.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        hang_up(self._server)
+        self._acceptor.shut()
 
-    def _take(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return  # closed
-            connection.settimeout(5)
-            try:
-                with self._tls.wrap_socket(connection, server_side=True) as secure:
-                    self.heard.append(secure.recv(4096))
-            except OSError:
-                self.heard.append(None)
+    def _take(self, link: socket.socket) -> None:
+        link.settimeout(5)
+        try:
+            with self._tls.wrap_socket(link, server_side=True) as secure:
+                self.heard.append(secure.recv(4096))
+        except OSError:
+            self.heard.append(None)
 
 
 @unproven

@@ -10,12 +10,15 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+
+from tests.acceptor import hang_up
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
@@ -148,13 +151,12 @@ class ScriptedServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for end in (self._listener, *self.connections):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # closed already
-        self._thread.join(10)
-        self._listener.close()
+        hang_up(self._listener)
+        deadline = time.monotonic() + 10
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            for connection in self.connections.copy():  # again and again: one may have just been accepted
+                hang_up(connection)
+            self._thread.join(0.05)
         assert not self._thread.is_alive()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from gateway.allow import Allow
 from gateway.clock import SystemClock
 from gateway.interfaces.base import Environment
 from gateway.interfaces.serial import Interface
+from tests.acceptor import Acceptor
 from tests.integration.waiting import PATIENCE
 
 
@@ -63,39 +63,23 @@ class TcpInstrument:
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
-        self.port = 0
-        self._connections: list[socket.socket] = []
+        self._acceptor = Acceptor(self._serve)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._acceptor.port
 
     def start(self) -> None:
         """Listen, on the same port as before."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._acceptor.open()
 
     def stop(self) -> None:
         """Close the port and every connection."""
-        for end in (self._listener, *self._connections):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # closed already
-        self._listener.close()
-        self._connections.clear()
+        self._acceptor.shut()
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection, connection.makefile("rwb") as file:
-                for line in file:
-                    file.write(self.instrument.answer(line.decode().strip("\r\n")).encode() + b"\r\n")
-                    file.flush()
-        except (OSError, ValueError):
-            pass  # stopped
+    def _serve(self, link: socket.socket) -> None:
+        with link.makefile("rwb") as file:
+            for line in file:
+                file.write(self.instrument.answer(line.decode().strip("\r\n")).encode() + b"\r\n")
+                file.flush()
