@@ -101,7 +101,10 @@ class _Library(paho.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         if message is not None:
             self.hears(message)
-        return self._send_puback(mid) if mid else MQTTErrorCode.MQTT_ERR_SUCCESS
+        if not mid:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        # Heard before its PUBREL: within a connection nothing comes twice, and no session outlives one (MQTT 5.0, 4.3.3, 4.4).
+        return self._send_pubrec(mid) if command >> 1 & 3 == 2 else self._send_puback(mid)
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         packet = self._in_packet["packet"]

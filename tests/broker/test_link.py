@@ -24,6 +24,9 @@ from gateway.vitals import Vitals
 CONNACK = b"\x20\x03\x00\x00\x00"  # MQTT 5.0, 3.2: success, no session, no properties
 KEPT = b"\x20\x03\x01\x00\x00"  # the same with a session that was kept
 LATE_REQUEST, REQUEST = b"\x30\x06\x00\x03old\x00", b"\x30\x06\x00\x03new\x00"  # a publish of QoS 0: topic, no properties
+ONCE, EXACTLY_ONCE = b"\x32\x06\x00\x01a\x00\x07\x00", b"\x34\x06\x00\x01b\x00\x08\x00"
+"""Publishes of QoS 1 and 2: topic, packet id, no properties (MQTT 5.0, 3.3)."""
+PUBACK, PUBREC, PUBREL, PUBCOMP = b"\x40\x02\x00\x07", b"\x50\x02\x00\x08", b"\x62\x02\x00\x08", b"\x70\x02\x00\x08"
 PUBLISH = 9
 """Bytes of a PUBLISH of QoS 1 with a topic and a payload of one character and no properties (MQTT 5.0, 3.3)."""
 ENDS = (b"", b"\x10", b"\x87\x00")
@@ -173,3 +176,26 @@ def test_messages_that_come_in_one_piece_are_heard_at_once() -> None:
         told = [events.get(timeout=10) for _ in range(4)]
         link.stop(2)
     assert [type(event) for event in told] == [Connected, Message, Message, Message]
+
+
+def test_what_comes_is_acknowledged_as_its_qos_wants() -> None:
+    """A PUBACK at QoS 1; PUBREC and PUBCOMP at QoS 2: for anything else a broker ends the connection (MQTT 5.0, 4.3)."""
+    events: Queue[Event] = Queue()
+    said: Queue[bytes] = Queue()
+
+    def deliver(sock: socket.socket) -> None:
+        for sends, expects in ((ONCE, PUBACK), (EXACTLY_ONCE, PUBREC), (PUBREL, PUBCOMP)):
+            sock.sendall(sends)
+            heard = b""
+            while expects not in heard and (data := sock.recv(1024)):
+                heard += data
+            said.put(expects if expects in heard else heard)
+
+    with scripted_broker(CONNACK, then=deliver) as (port, _):
+        link = link_to(port, events)
+        link.start(Vitals(SystemClock()))
+        assert [said.get(timeout=10) for _ in range(3)] == [PUBACK, PUBREC, PUBCOMP]
+        told = [events.get(timeout=10) for _ in range(3)]
+        link.stop(2)
+    assert [getattr(event, "topic", None) for event in told] == [None, "a", "b"]
+    assert events.empty() or isinstance(events.get(), Disconnected)

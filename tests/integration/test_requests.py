@@ -155,8 +155,10 @@ def test_the_answers_about_a_gateway(client: TestClient, device: str, house: Sit
     assert client.messages("replies/alice/ping/#", after=start) == []
 
 
-def test_an_answer_carries_what_the_request_did(client: TestClient, device: str, request: pytest.FixtureRequest):
-    """Correlation, QoS, content type and the user property status; on the ResponseTopic."""
+def test_an_answer_carries_what_the_request_did(
+    house: Site, client: TestClient, device: str, request: pytest.FixtureRequest
+):
+    """Correlation, QoS, content type and the user property status; on the ResponseTopic; all over one connection."""
     not_on_iotcore(request, "delivers every message with the subscription's QoS")
     for qos in (0, 1, 2):
         answer = client.request(f"rpc/alice/get_point/{device}/temp", correlation=b"\x00\xff no text", qos=qos)
@@ -164,6 +166,7 @@ def test_an_answer_carries_what_the_request_did(client: TestClient, device: str,
         assert (answer.user, answer.retain, answer.json) == ((("status", "ok"),), False, {"result": 21.5})
     refused = client.request(f"rpc/alice/get_point/{device}/nothing", response_topic="replies/alice")
     assert (refused.topic, refused.user) == ("replies/alice", (("status", "unknown_point"),))
+    assert "no connection" not in house.gateways[0].log_text()
 
 
 @pytest.mark.parametrize("version", [5, 4])
