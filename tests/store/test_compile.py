@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway import interfaces
 from gateway.store.documents import sha256
+from tests.integration.waiting import PATIENCE
 from tests.store.judging import ROWS, as_bytes, errors, fake, judge
 
 
@@ -143,7 +144,7 @@ HEADER = b"Volttron Point Name,Modbus Register,Point Address\n"
     ids=lambda value: value[:20].decode(errors="replace"),
 )
 def test_hostile_documents_are_refused_cheaply(payload: bytes, registry: bytes):
-    """Each is judged in less than 50 ms of processor time, with at most 100 faults listed."""
+    """Each is judged in less than 50 ms of processor time, five times that in CI, with at most 100 faults listed."""
     modbus = {"driver_type": "modbus", "driver_config": {"device_address": "10.0.0.1"}, "registry_config": "config://r"}
 
     def run() -> float:
@@ -154,7 +155,7 @@ def test_hostile_documents_are_refused_cheaply(payload: bytes, registry: bytes):
         return time.process_time() - start
 
     traced = sys.gettrace() is not None  # a coverage run is several times slower
-    assert min(run() for _ in range(3)) < (0.5 if traced else 0.05)
+    assert min(run() for _ in range(3)) < (0.5 if traced else 0.05 * PATIENCE)
 
 
 def test_a_misspelt_key_inside_an_option_has_a_suggestion():
