@@ -33,6 +33,8 @@ AT_ONCE, AT_MOST = 4096, 64 << 10
 SUCCESS, NOTHING = ReasonCode(PacketTypes.PUBACK), Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 NO_SUBSCRIBERS = b"\x10"
 """How a PUBACK goes on that tells that nobody has subscribed (MQTT 5.0, 3.4.2.1): a success for us."""
+FAILURE = b"\x80"
+"""The least reason code that is a failure (MQTT 5.0, 2.4)."""
 NOT_LET_IN = frozenset({"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"})
 PROTOCOL_ERROR = 0x82
 KEPT_SESSION = "the broker has kept a session for us, which we never ask for: what it would bring may be of any age"
@@ -103,8 +105,15 @@ class _Library(paho.Client):
             self.hears(message)
         if not mid:
             return MQTTErrorCode.MQTT_ERR_SUCCESS
-        # Heard before its PUBREL: within a connection nothing comes twice, and no session outlives one (MQTT 5.0, 4.3.3, 4.4).
+        # Heard before its PUBREL: nothing comes twice on a connection, and no session outlives one (MQTT 5.0, 4.3.3, 4.4).
         return self._send_pubrec(mid) if command >> 1 & 3 == 2 else self._send_puback(mid)
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        mid = int.from_bytes(packet[:2])
+        if mid in self._out_messages and packet[2:3] >= FAILURE:  # a refusal is the end: no PUBREL follows (MQTT 5.0, 4.3.3)
+            return self._do_on_publish(mid, ReasonCode(PacketTypes.PUBREC, identifier=packet[2]), NOTHING)
+        return super()._handle_pubrec()
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         packet = self._in_packet["packet"]

@@ -56,8 +56,8 @@ class Chatter:
 class Three:
     """A source with three messages, which tells what became of each."""
 
-    def __init__(self) -> None:
-        self._waiting = [Outgoing(topic, b"x") for topic in "abc"]
+    def __init__(self, qos: int = 1) -> None:
+        self._waiting = [Outgoing(topic, b"x", qos) for topic in "abc"]
         self.ends: Queue[tuple[str, str]] = Queue()
 
     def pop(self) -> Outgoing | None:
@@ -165,6 +165,32 @@ def test_acknowledgements_are_heard_however_they_come(size: int) -> None:
         ends = [source.ends.get(timeout=10) for _ in "abc"]
         link.stop(5)
     assert ends == [("a", "acknowledged"), ("b", "acknowledged"), ("c", "Not authorized")]
+
+
+def test_a_refusal_at_qos_2_is_the_end_of_it() -> None:
+    """A PUBREC that refuses is told, and no PUBREL follows; one that does not goes on to PUBCOMP (MQTT 5.0, 4.3.3)."""
+    source = Three(qos=2)
+    rest: Queue[bytes] = Queue()
+
+    def refuse_first(sock: socket.socket) -> None:
+        heard = b""
+        while len(heard) < 3 * PUBLISH:
+            heard += sock.recv(1024)
+        a, b, c = (heard[at + 5 : at + 7] for at in range(0, 3 * PUBLISH, PUBLISH))
+        sock.sendall(b"\x50\x03" + a + b"\x87" + b"\x50\x02" + b + b"\x50\x03" + c + b"\x10")
+        said = b""
+        while len(said) < 8:
+            said += sock.recv(1024)
+        rest.put(said.replace(b, b"b").replace(c, b"c"))
+        sock.sendall(b"\x70\x02" + b + b"\x70\x02" + c)
+
+    with scripted_broker(CONNACK, then=refuse_first) as (port, _):
+        link = link_to(port, Queue(), source)
+        link.start(Vitals(SystemClock()))
+        ends = [source.ends.get(timeout=10) for _ in "abc"]
+        link.stop(5)
+    assert ends == [("a", "Not authorized"), ("b", "acknowledged"), ("c", "acknowledged")]
+    assert rest.get(timeout=1) == b"\x62\x02b\x62\x02c"
 
 
 def test_messages_that_come_in_one_piece_are_heard_at_once() -> None:
