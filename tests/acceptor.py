@@ -10,7 +10,7 @@ from collections.abc import Callable
 class Acceptor:
     """Listens on TCP and serves each connection in a thread of its own, until it is shut: then none stands.
 
-    A context manager. ``serve`` ends when its connection does, and may raise OSError then.
+    ``serve`` ends when its connection does, and may raise OSError then.
     """
 
     def __init__(self, serve: Callable[[socket.socket], object], host: str = "127.0.0.1", port: int = 0) -> None:
@@ -21,18 +21,11 @@ class Acceptor:
         self._links: list[socket.socket] = []
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Acceptor:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.shut()
-
-    def open(self) -> Acceptor:
+    def open(self) -> None:
         """Listen, on the same port as before."""
         self._server = server = socket.create_server((self._host, self.port), backlog=200)
         self.port = server.getsockname()[1]
         threading.Thread(target=self._accept, args=(server,), name="acceptor", daemon=True).start()
-        return self
 
     def shut(self) -> None:
         """Be gone: no connection stands and none is taken."""

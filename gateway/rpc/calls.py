@@ -108,9 +108,9 @@ def error_body(error: GatewayError) -> dict[str, Any]:
     return body | {"data": masked_all(error.data)} if error.data else body
 
 
-def lifetime(message: Message) -> float:
-    """Seconds from its arrival to a request's deadline."""
-    return min(DEFAULT_DEADLINE if message.expiry is None else float(message.expiry), LONGEST_DEADLINE)
+def deadline(message: Message) -> float:
+    """When a request is over, on the boot clock."""
+    return message.received + min(DEFAULT_DEADLINE if message.expiry is None else float(message.expiry), LONGEST_DEADLINE)
 
 
 class Request(ABC):
@@ -125,7 +125,7 @@ class Request(ABC):
     @property
     def deadline(self) -> float:
         """When it is over, on the boot clock."""
-        return self.message.received + lifetime(self.message)
+        return deadline(self.message)
 
     @property
     @abstractmethod

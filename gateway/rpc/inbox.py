@@ -7,7 +7,7 @@ from collections import deque
 
 from gateway.clock import Clock
 from gateway.model import Message
-from gateway.rpc.calls import lifetime
+from gateway.rpc.calls import deadline
 
 INBOX_LIMIT = 1000
 INBOX_BYTES = 4 << 20
@@ -80,7 +80,7 @@ class Inbox:
     def pause(self, until: float) -> float:
         """Seconds to wait for a message: no longer than until that time, or the deadline of what is held back."""
         if self._messages:
-            until = min(until, self._messages[0].received + lifetime(self._messages[0]))
+            until = min(until, deadline(self._messages[0]))
         return max(0.0, min(until - self._clock.now(), LONGEST_PAUSE))
 
     def late(self) -> list[Message]:
@@ -89,7 +89,7 @@ class Inbox:
             return []
         now = self._clock.now()
         with self._condition:
-            late = [m for m in self._messages if m.received + lifetime(m) <= now]
+            late = [m for m in self._messages if deadline(m) <= now]
             for message in late:
                 self._messages.remove(message)
                 self._bytes -= _size(message)

@@ -8,7 +8,7 @@ from functools import partial
 
 from gateway.model import Message, Outgoing
 from gateway.payloads import dump
-from gateway.rpc.calls import Answer, ByJsonRpc, lifetime
+from gateway.rpc.calls import Answer, ByJsonRpc, deadline
 from gateway.rpc.jsonrpc import envelope
 
 GRACE = 10.0
@@ -25,7 +25,7 @@ class Post:
         self._topic = topic
         self._qos = message.qos
         self._correlation = message.correlation
-        self._until = message.received + lifetime(message) + GRACE
+        self._until = deadline(message) + GRACE
         self._reads = reads
         self._put = put
 

@@ -24,7 +24,7 @@ from gateway.interfaces.base import Environment
 from gateway.model import Message, Outgoing
 from gateway.payloads import dump, parse
 from gateway.rpc import Rpc
-from gateway.rpc.calls import lifetime
+from gateway.rpc.calls import deadline
 from gateway.rpc.duplicates import Duplicates
 from gateway.rpc.rate import Rate
 from gateway.settings import Actuator
@@ -189,7 +189,7 @@ class World:
         self._offer(key, replace(first.message, received=self.clock.now()), first.path)
 
     def _offer(self, key: bytes, message: Message, path: str) -> None:
-        sent = Sent(message, message.received + lifetime(message), path, foreign=path in self.foreign)
+        sent = Sent(message, deadline(message), path, foreign=path in self.foreign)
         self.sent.setdefault(key, []).append(sent)
         self.rpc.offer(message)
 
